@@ -1,0 +1,31 @@
+"""What every test starts from: the defaults of a fresh process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import luann
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state() -> Iterator[None]:
+    """Put back what a test may have changed for the whole process."""
+    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    yield
+    luann.random.unseed()
+    torch.set_default_dtype(dtype)
+    torch.set_default_device(device if device.type != "cpu" else None)
+    torch.set_grad_enabled(True)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))

@@ -1,0 +1,162 @@
+"""What surrounds every computation of a module or criterion, put there once when its class is made.
+
+Two things: PyTorch's autograd is off while a module computes (switched once, by the outermost call), and
+an exception learns the path of the module it came from on its way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+
+from ..errors import Error, ModuleError, TensorTypeError
+from ..types import parse_type, typename
+
+_is_grad_enabled = torch.is_grad_enabled
+_set_grad_enabled = torch._C._set_grad_enabled
+
+
+def _one(method: Callable) -> Callable:
+    @wraps(method)
+    def call(self, input):
+        if _is_grad_enabled():
+            _set_grad_enabled(False)
+            try:
+                return call(self, input)
+            finally:
+                _set_grad_enabled(True)
+        try:
+            return method(self, input)
+        except Exception as error:
+            raise _located(self, error, input) from error.__cause__
+
+    return call
+
+
+def _two(method: Callable) -> Callable:
+    @wraps(method)
+    def call(self, input, other):
+        if _is_grad_enabled():
+            _set_grad_enabled(False)
+            try:
+                return call(self, input, other)
+            finally:
+                _set_grad_enabled(True)
+        try:
+            return method(self, input, other)
+        except Exception as error:
+            raise _located(self, error, input, other) from error.__cause__
+
+    return call
+
+
+def _three(method: Callable) -> Callable:
+    @wraps(method)
+    def call(self, input, gradOutput, scale=1):
+        if _is_grad_enabled():
+            _set_grad_enabled(False)
+            try:
+                return call(self, input, gradOutput, scale)
+            finally:
+                _set_grad_enabled(True)
+        try:
+            return method(self, input, gradOutput, scale)
+        except Exception as error:
+            raise _located(self, error, input, gradOutput) from error.__cause__
+
+    return call
+
+
+def _any(method: Callable) -> Callable:
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        try:
+            with torch.no_grad():
+                return method(self, *args, **kwargs)
+        except Exception as error:
+            raise _located(self, error, *args) from error.__cause__
+
+    return call
+
+
+GUARDED = {
+    "updateOutput": {2: _one, 3: _two},
+    "updateGradInput": {3: _two},
+    "accGradParameters": {4: _three},
+    "backward": {3: _two, 4: _three},
+}
+"""The methods that compute, and the guard for each usual number of parameters (self included)."""
+
+
+def guard(cls: type) -> None:
+    """Put the guards around the computing methods that ``cls`` itself defines."""
+    for name, guards in GUARDED.items():
+        method = cls.__dict__.get(name)
+        if method is not None:
+            code = method.__code__
+            variadic = code.co_flags & 0x0C or code.co_kwonlyargcount
+            wrapper = _any if variadic else guards.get(code.co_argcount, _any)
+            setattr(cls, name, wrapper(method))
+
+
+def _located(module: Any, error: Exception, *arguments: Any) -> Error:
+    """The error to raise for ``error``, which came out of a computing method of ``module``."""
+    if not isinstance(error, Error):
+        error = _translated(module, error, *arguments)
+    trail = error.__dict__.setdefault("_trail", [])
+    if not trail or trail[-1] is not module:
+        trail.append(module)
+        error.path = _path(trail)
+    return error
+
+
+def _path(trail: list) -> str:
+    """The way down to the failing module, from the outermost container, Torch7's positions in brackets."""
+    steps = []
+    for child, parent in zip(trail, trail[1:]):
+        children = getattr(parent, "modules", None) or [getattr(parent, "module", None)]
+        positions = [str(i) for i, m in enumerate(children, 1) if m is child]
+        steps.append(f"{parent._typename.removeprefix('nn.')}[{' or '.join(positions)}]")
+    leaf = trail[0]
+    name = leaf._typename if getattr(leaf, "modules", None) is not None else str(leaf)
+    return " ".join([*reversed(steps), name.split("\n")[0]])
+
+
+def _translated(module: Any, error: Exception, *arguments: Any) -> Error:
+    try:
+        module._diagnose(*arguments[:1])
+    except Error as better:
+        better.__cause__ = error
+        return better
+    own = getattr(module, "_type", None)
+    given = arguments[0] if arguments else None
+    if (
+        isinstance(error, RuntimeError)
+        and own is not None
+        and isinstance(given, torch.Tensor)
+        and given.is_floating_point()
+        and typename(given) != own
+        and parse_type(own)[0] is not None
+    ):
+        translated: Error = TensorTypeError(
+            f"the module is of type {own}, the input is a {typename(given)}; convert one of them "
+            f"(module.type({typename(given)!r}) or the input)"
+        )
+    else:
+        text = str(error).split("\n")[0] or type(error).__name__
+        name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+        translated = ModuleError(f"{name}{text} (got {', '.join(describe(a) for a in arguments)})")
+    translated.__cause__ = error
+    return translated
+
+
+def describe(value: Any) -> str:
+    """A tensor by its sizes and type, a table by its entries; for error messages."""
+    if isinstance(value, torch.Tensor):
+        return f"{'x'.join(map(str, value.shape)) or 'a 0-dimensional'} {typename(value)}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(describe(v) for v in value)}]"
+    return typename(value) or type(value).__name__

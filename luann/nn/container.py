@@ -1,0 +1,244 @@
+"""Containers: modules that hold modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import torch
+
+from ..errors import ArgumentError, TensorTypeError
+from ._guard import describe
+from ._kernels import resized
+from ._object import need_size
+from .module import Module
+
+C = TypeVar("C", bound="Container")
+
+
+class Container(Module):
+    """A module that holds others, in the list :attr:`modules`.
+
+    ``get``, ``insert`` and ``remove`` count from 1 as in Torch7; ``len``, iteration and indexing are a Python list's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modules: list[Module] = []
+
+    def add(self: C, module: Module) -> C:
+        """Append a module; returns the container."""
+        if not hasattr(module, "updateOutput"):
+            raise TensorTypeError(f"{self._typename}: add() takes a module, got {describe(module)}")
+        self.modules.append(module)
+        return self
+
+    def insert(self: C, module: Module, index: int | None = None) -> C:
+        """Put a module at position ``index`` (from 1), by default at the end; returns the container."""
+        size = len(self.modules)
+        index = size + 1 if index is None else index
+        if not 1 <= index <= size + 1:
+            raise ArgumentError(f"{self._typename}: insert at {index}, but there are {size} modules")
+        self.modules.insert(index - 1, module)
+        return self
+
+    def remove(self, index: int | None = None) -> Module:
+        """Take out the module at ``index`` (from 1), by default the last one, and return it."""
+        size = len(self.modules)
+        index = size if index is None else index
+        if not 1 <= index <= size:
+            raise ArgumentError(f"{self._typename}: remove at {index}, but there are {size} modules")
+        return self.modules.pop(index - 1)
+
+    def get(self, index: int) -> Module | None:
+        """The module at ``index``, counted from 1; ``None`` if there is none."""
+        return self.modules[index - 1] if 1 <= index <= len(self.modules) else None
+
+    def size(self) -> int:
+        """The number of modules."""
+        return len(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.modules)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.modules[index]
+
+    def applyToModules(self, func: Callable[[Module], Any]) -> None:
+        """Call ``func`` on every direct child."""
+        for module in self.modules:
+            func(module)
+
+    def zeroGradParameters(self) -> None:
+        self.applyToModules(lambda module: module.zeroGradParameters())
+
+    def updateParameters(self, learningRate: float) -> None:
+        self.applyToModules(lambda module: module.updateParameters(learningRate))
+
+    def training(self) -> None:
+        self.applyToModules(lambda module: module.training())
+        super().training()
+
+    def evaluate(self) -> None:
+        self.applyToModules(lambda module: module.evaluate())
+        super().evaluate()
+
+    def share(self: C, mlp: Module, *names: str) -> C:
+        """Share the tensors called ``names`` child by child with ``mlp``, which has the same structure."""
+        for mine, theirs in zip(self.modules, mlp.modules, strict=True):
+            mine.share(theirs, *names)
+        return self
+
+    def reset(self, stdv: float | None = None) -> None:
+        self.applyToModules(lambda module: module.reset(stdv))
+
+    def parameters(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """All parameters below, and their gradients; two empty lists where there are none."""
+        parameters: list[torch.Tensor] = []
+        gradParameters: list[torch.Tensor] = []
+        for module in self.modules:
+            p, g = module.parameters()
+            if p:
+                parameters += p
+                gradParameters += g or []
+        return parameters, gradParameters
+
+    def clearState(self: C) -> C:
+        # output and gradInput belong to a child, which decides itself what to do with them
+        for name in ("output", "gradInput"):
+            value = self.__dict__.get(name)
+            if isinstance(value, torch.Tensor):
+                self.__dict__[name] = value.new_empty(0)
+            elif value is not None:
+                self.__dict__[name] = []
+        self.applyToModules(lambda module: module.clearState())
+        return self
+
+    def _branches(self) -> str:
+        """Torch7's picture of children side by side, between ``input`` and ``output``."""
+        text = f"{self._typename} {{\n  input"
+        for i, module in enumerate(self.modules, 1):
+            last = i == len(self.modules)
+            child = str(module).replace("\n", "\n         " if last else "\n    |    ")
+            text += f"\n  {'   `-> ' if last else '  |`-> '}({i}): {child}"
+        return text + "\n     ... -> output\n}"
+
+
+class Sequential(Container):
+    """Modules one after the other: the output of each is the input of the next.
+
+    Input, output: those of the first and of the last module. Without modules, the input itself.
+    """
+
+    def updateOutput(self, input: Any) -> Any:
+        for module in self.modules:
+            input = module.updateOutput(input)
+        self.output = input
+        return input
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        modules = self.modules
+        for i in range(len(modules) - 1, -1, -1):
+            module = modules[i]
+            gradOutput = module.updateGradInput(modules[i - 1].output if i else input, gradOutput)
+            module.gradInput = gradOutput
+        self.gradInput = gradOutput
+        return gradOutput
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        modules = self.modules
+        for i in range(len(modules) - 1, -1, -1):
+            module = modules[i]
+            module.accGradParameters(modules[i - 1].output if i else input, gradOutput, scale)
+            gradOutput = module.gradInput
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
+        modules = self.modules
+        for i in range(len(modules) - 1, -1, -1):
+            module = modules[i]
+            gradOutput = module.backward(modules[i - 1].output if i else input, gradOutput, scale)
+            module.gradInput = gradOutput
+        self.gradInput = gradOutput
+        return gradOutput
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        modules = self.modules
+        for i in range(len(modules) - 1, -1, -1):
+            module = modules[i]
+            module.accUpdateGradParameters(modules[i - 1].output if i else input, gradOutput, lr)
+            gradOutput = module.gradInput
+
+    def __tostring__(self) -> str:
+        chain = "".join(f"({i}) -> " for i in range(1, len(self.modules) + 1))
+        lines = [f"[input -> {chain}output]"]
+        lines += [f"({i}): {module}" for i, module in enumerate(self.modules, 1)]
+        return f"{self._typename} {{\n" + "\n".join(lines).replace("\n", "\n  ").join(("  ", "\n}"))
+
+
+class Parallel(Container):
+    """Slices of the input to one module each, their outputs joined.
+
+    Module ``i`` gets ``input.select(inputDimension, i)``; the outputs are concatenated along ``outputDimension``.
+
+    Args:
+        inputDimension: the dimension to slice, from 1; as long as there are modules, at most.
+        outputDimension: the dimension to join along, from 1, counted in the modules' outputs.
+    """
+
+    def __init__(self, inputDimension: int, outputDimension: int) -> None:
+        super().__init__()
+        need_size(self, inputDimension=inputDimension, outputDimension=outputDimension)
+        self.inputDimension = inputDimension
+        self.outputDimension = outputDimension
+
+    def _slices(self, input: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        slices = input.unbind(self.inputDimension - 1)
+        self._want(
+            0 < len(slices) <= len(self.modules),
+            f"an input of size 1 to {len(self.modules)} in dimension {self.inputDimension}, a module for each slice",
+            input,
+        )
+        return slices
+
+    def _parts(self, gradOutput: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
+        """The part of gradOutput that belongs to each of the first ``count`` modules."""
+        dimension = self.outputDimension - 1
+        return gradOutput.split([m.output.shape[dimension] for m in self.modules[:count]], dimension)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        outputs = [m.updateOutput(x) for m, x in zip(self.modules, self._slices(input))]
+        size = list(outputs[0].shape)
+        size[self.outputDimension - 1] = sum(out.shape[self.outputDimension - 1] for out in outputs)
+        return torch.cat(outputs, self.outputDimension - 1, out=resized(self.output, tuple(size)))
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        slices = self._slices(input)
+        grads = zip(self.modules, slices, self._parts(gradOutput, len(slices)))
+        return self._joined(input, [m.updateGradInput(x, g) for m, x, g in grads])
+
+    def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        slices = self._slices(input)
+        for module, x, g in zip(self.modules, slices, self._parts(gradOutput, len(slices))):
+            module.accGradParameters(x, g, scale)
+
+    def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor:
+        slices = self._slices(input)
+        grads = zip(self.modules, slices, self._parts(gradOutput, len(slices)))
+        return self._joined(input, [m.backward(x, g, scale) for m, x, g in grads])
+
+    def accUpdateGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, lr: float) -> None:
+        slices = self._slices(input)
+        for module, x, g in zip(self.modules, slices, self._parts(gradOutput, len(slices))):
+            module.accUpdateGradParameters(x, g, lr)
+
+    def _joined(self, input: torch.Tensor, grads: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(grads, self.inputDimension - 1, out=resized(self.gradInput, tuple(input.shape)))
+
+    def __tostring__(self) -> str:
+        return self._branches()

@@ -1,0 +1,84 @@
+"""Layers that drop or add at random while training."""
+
+from __future__ import annotations
+
+import torch
+
+from .. import random
+from ..errors import ArgumentError
+from ._kernels import resized
+from .module import Module
+
+
+class Dropout(Module):
+    """Sets each element to zero with probability ``p`` and divides the others by ``1 - p``; does nothing in evaluation.
+
+    Input, output: any size.
+
+    Args:
+        p: from 0 to below 1, default 0.5.
+        v1: the older form: no division in training, times ``1 - p`` in evaluation. Default no.
+        inplace: write the output over the input, and gradInput over gradOutput. Default no.
+        stochasticInference: drop in evaluation, too. Default no.
+
+    ``noise`` holds what the input was multiplied with.
+    """
+
+    inplace = False
+    stochastic_inference = False
+    v2 = False  # files from before the newer form lack it
+
+    def __init__(
+        self,
+        p: float | None = None,
+        v1: bool | None = None,
+        inplace: bool | None = None,
+        stochasticInference: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.p = 0.5 if p is None else p
+        self.train = True
+        self.inplace = bool(inplace)
+        self.stochastic_inference = bool(stochasticInference)
+        self.v2 = not v1
+        self._check()
+        self.noise = torch.empty(0)
+
+    def _check(self) -> None:
+        if not 0 <= self.p < 1:
+            raise ArgumentError(f"{self._typename}: p must be from 0 to below 1, got {self.p}")
+
+    def setp(self, p: float) -> None:
+        """Change the probability."""
+        self.p = p
+        self._check()
+
+    def _own(self, buffer: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """``buffer`` holding ``given``: the very memory in place, else a copy."""
+        return buffer.set_(given) if self.inplace else resized(buffer, given.shape).copy_(given)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        if self.p > 0 and (self.train or self.stochastic_inference):
+            noise = random.bernoulli(resized(self.noise, input.shape), 1 - self.p)
+            if self.v2:
+                noise.div_(1 - self.p)
+            if self.inplace:
+                return self.output.set_(input.mul_(noise))
+            return torch.mul(input, noise, out=resized(self.output, input.shape))
+        output = self._own(self.output, input)
+        return output if self.train or self.v2 else output.mul_(1 - self.p)
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        if self.train and self.p > 0:
+            if self.inplace:
+                return self.gradInput.set_(gradOutput.mul_(self.noise))
+            return torch.mul(gradOutput, self.noise, out=resized(self.gradInput, gradOutput.shape))
+        gradInput = self._own(self.gradInput, gradOutput)
+        return gradInput if self.train or self.v2 else gradInput.mul_(1 - self.p)
+
+    def clearState(self) -> Dropout:
+        self.noise.set_()
+        return super().clearState()
+
+    def __tostring__(self) -> str:
+        return f"{self._typename}({self.p:f})"

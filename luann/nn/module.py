@@ -1,0 +1,232 @@
+"""``Module``: what every layer and every net is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from .. import types
+from ..errors import ArgumentError
+from . import utils
+from ._flatten import flatten
+from ._object import Object
+
+M = TypeVar("M", bound="Module")
+
+
+class Module(Object):
+    """The base of all layers: computes an output from an input, and gradients backwards.
+
+    A subclass defines ``updateOutput(input)``, ``updateGradInput(input, gradOutput)`` and, with parameters,
+    ``accGradParameters(input, gradOutput, scale)``; it may override ``backward`` where one kernel does both.
+
+    Attributes:
+        output: the result of the last ``forward``; the same tensor object for the module's life.
+        gradInput: the gradient with respect to the input, likewise. ``None``: not wanted, and not computed.
+        train: true in training (at first, and after ``training()``), false after ``evaluate()``.
+        weight, bias, gradWeight, gradBias: the parameters and their gradients, ``None`` where there are none.
+    """
+
+    output: Any = None
+    gradInput: Any = None
+    weight: Any = None
+    bias: Any = None
+    gradWeight: Any = None
+    gradBias: Any = None
+    modules: Any = None
+    train = True
+    shared = False
+
+    def __init__(self) -> None:
+        self.gradInput = torch.empty(0)
+        self.output = torch.empty(0)
+        self._type = types.typename(self.output)
+
+    # Computing
+
+    def updateOutput(self, input: Any) -> Any:
+        """Compute ``output`` from ``input`` and return it."""
+        return self.output
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        """Compute ``gradInput`` and return it. ``forward(input)`` must have come before."""
+        return self.gradInput
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        """Add the gradients with respect to the parameters, times ``scale``, to ``gradWeight`` and ``gradBias``."""
+
+    def forward(self, input: Any) -> Any:
+        """``updateOutput(input)``."""
+        return self.updateOutput(input)
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
+        """``updateGradInput``, then ``accGradParameters``; returns ``gradInput``."""
+        self.updateGradInput(input, gradOutput)
+        self.accGradParameters(input, gradOutput, scale)
+        return self.gradInput
+
+    def backwardUpdate(self, input: Any, gradOutput: Any, lr: float) -> Any:
+        """``updateGradInput``, then ``accUpdateGradParameters``; returns ``gradInput``."""
+        self.updateGradInput(input, gradOutput)
+        self.accUpdateGradParameters(input, gradOutput, lr)
+        return self.gradInput
+
+    def __call__(self, input: Any, gradOutput: Any = None) -> Any:
+        """``forward``; with a ``gradOutput`` also ``backward``, and both results are returned."""
+        self.forward(input)
+        if gradOutput is None:
+            return self.output
+        self.backward(input, gradOutput)
+        return self.output, self.gradInput
+
+    # Parameters
+
+    def parameters(self) -> tuple[list[torch.Tensor] | None, list[torch.Tensor] | None]:
+        """The parameters and their gradients, as two lists; ``(None, None)`` where there are none."""
+        if self.weight is not None and self.bias is not None:
+            return [self.weight, self.bias], [self.gradWeight, self.gradBias]
+        if self.weight is not None:
+            return [self.weight], [self.gradWeight]
+        if self.bias is not None:
+            return [self.bias], [self.gradBias]
+        return None, None
+
+    def getParameters(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Move all parameters into one flat tensor, all gradients into another, and return the two.
+
+        The module's tensors stay the same objects and become views. Parameters that share memory appear once. A second
+        call returns tensors over the same memory as the first.
+
+        Raises:
+            ArgumentError: parameters are shared otherwise than their gradients, so that the two vectors differ.
+        """
+        parameters, gradParameters = self.parameters()
+        flat, gradFlat = flatten(parameters or []), flatten(gradParameters or [])
+        if flat.numel() != gradFlat.numel():
+            raise ArgumentError(
+                f"{flat.numel()} parameters, but {gradFlat.numel()} gradients: share gradWeight and gradBias as "
+                "weight and bias are shared"
+            )
+        for i, (p, g) in enumerate(zip(parameters or [], gradParameters or []), 1):
+            if p.storage_offset() != g.storage_offset():
+                raise ArgumentError(f"parameter {i} and its gradient are shared differently: their places differ")
+        return flat, gradFlat
+
+    flatten = staticmethod(flatten)
+
+    def zeroGradParameters(self) -> None:
+        """Set the gradients with respect to the parameters to zero."""
+        for grad in self.parameters()[1] or ():
+            grad.zero_()
+
+    def updateParameters(self, learningRate: float) -> None:
+        """Subtract ``learningRate`` times the gradients from the parameters."""
+        parameters, gradParameters = self.parameters()
+        for parameter, grad in zip(parameters or (), gradParameters or ()):
+            parameter.add_(grad, alpha=-learningRate)
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        """Accumulate the gradients, times ``-lr``, straight into the parameters; the gradients are not kept.
+
+        A module that shares parameters does it by way of its gradients instead, as Torch7's does.
+        """
+        if self.shared:
+            self.sharedAccUpdateGradParameters(input, gradOutput, lr)
+        else:
+            self.defaultAccUpdateGradParameters(input, gradOutput, lr)
+
+    def defaultAccUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        """The update with the parameters standing in for their gradients."""
+        gradWeight, gradBias = self.gradWeight, self.gradBias
+        self.gradWeight, self.gradBias = self.weight, self.bias
+        try:
+            self.accGradParameters(input, gradOutput, -lr)
+        finally:
+            self.gradWeight, self.gradBias = gradWeight, gradBias
+
+    def sharedAccUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        """The update by way of the gradients, which are overwritten."""
+        if self.parameters()[0]:
+            self.zeroGradParameters()
+            self.accGradParameters(input, gradOutput, 1)
+            self.updateParameters(lr)
+
+    def reset(self, stdv: float | None = None) -> None:
+        """Draw the parameters anew, uniformly; ``stdv`` is their standard deviation, by default the class's own."""
+
+    # Sharing and copying
+
+    def share(self: M, mlp: Module, *names: str) -> M:
+        """Make the tensors called ``names`` use the memory of those in ``mlp``; returns this module."""
+        for name in names:
+            mine = getattr(self, name, None)
+            if mine is not None:
+                theirs = getattr(mlp, name, None)
+                if theirs is None:
+                    raise ArgumentError(f"{self} has a {name} to share, {mlp} has none")
+                mine.set_(theirs)
+                self.shared = mlp.shared = True
+        return self
+
+    def clone(self: M, *names: str) -> M:
+        """A deep copy; with ``names`` it shares the tensors of these names with this module."""
+        twin = copy.deepcopy(self)
+        if names:
+            twin.share(self, *names)
+        return twin
+
+    def clearState(self: M) -> M:
+        """Empty ``output``, ``gradInput`` and the buffers, so that little but the parameters remains; returns the module."""
+        self._cache = None
+        return utils.clear(self, "output", "gradInput")
+
+    # The tree
+
+    def training(self) -> None:
+        """Set ``train`` to true here and in all children."""
+        self.train = True
+
+    def evaluate(self) -> None:
+        """Set ``train`` to false here and in all children."""
+        self.train = False
+
+    def apply(self, callback: Callable[[Module], Any]) -> None:
+        """Call ``callback`` on this module, then on all below it, a container before its children."""
+        callback(self)
+        for module in self.modules or ():
+            module.apply(callback)
+
+    def listModules(self) -> list[Module]:
+        """This module and all below it, in the order of :meth:`apply`."""
+        found: list[Module] = []
+        self.apply(found.append)
+        return found
+
+    def findModules(self, typename: str, container: Module | None = None) -> tuple[list[Module], list[Module]]:
+        """All modules of a class, and the container of each; a module without one is its own.
+
+        Args:
+            typename: Torch7's name of the class, such as ``'nn.Linear'``; subclasses are not meant.
+        """
+        found, containers = [], []
+        if self._typename == typename:
+            found.append(self)
+            containers.append(self if container is None else container)
+        for module in self.modules or ():
+            below, theirs = module.findModules(typename, self)
+            found += below
+            containers += theirs
+        return found, containers
+
+    def replace(self, callback: Callable[[Module], Module]) -> Module:
+        """Put ``callback(module)`` in the place of every module, children after their container.
+
+        Returns what takes the place of this one.
+        """
+        out = callback(self)
+        if self.modules:
+            self.modules[:] = [module.replace(callback) for module in self.modules]
+        return out

@@ -1,0 +1,164 @@
+"""Layers that normalise their input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .. import random
+from ..errors import ArgumentError
+from . import _kernels as kernels
+from . import utils
+from ._kernels import resized
+from ._object import need_size
+from .module import Module
+
+
+class BatchNormalization(Module):
+    """``y = (x - mean) / √(var + eps) * weight + bias``, feature by feature.
+
+    In training the mean and the (biased) variance are those of the batch, and ``running_mean`` and ``running_var`` (unbiased) move
+    towards them; in evaluation the running ones are used. A batch of a single sample is normalised with the running
+    ones in training, too, and leaves them alone, as in Torch7.
+
+    Input, output: N x nOutput. A vector of nOutput is taken in evaluation and gives 1 x nOutput.
+
+    Args:
+        nOutput: the number of features.
+        eps: added to the variance, default 1e-5.
+        momentum: how far the running values move towards those of a batch, default 0.1; 0 to 1.
+        affine: whether there are ``weight`` (drawn from 0 to 1) and ``bias`` (0), default yes.
+
+    ``save_mean`` and ``save_std`` are the batch's mean and the inverse of its standard deviation.
+    """
+
+    _version = 2
+    nDim = 2
+    """Dimensions of a batch."""
+
+    affine = True
+    save_mean: torch.Tensor | None = None
+    save_std: torch.Tensor | None = None
+
+    def __init__(
+        self, nOutput: int, eps: float | None = None, momentum: float | None = None, affine: bool | None = None
+    ) -> None:
+        super().__init__()
+        need_size(self, nOutput=nOutput)
+        if affine not in (None, True, False):
+            raise ArgumentError(f"{self._typename}: affine must be true or false, got {affine!r}")
+        self.affine = affine is not False
+        self.eps = 1e-5 if eps is None else eps
+        self.train = True
+        self.momentum = 0.1 if momentum is None else momentum
+        self.running_mean = torch.zeros(nOutput)
+        self.running_var = torch.ones(nOutput)
+        if self.affine:
+            self.weight = torch.empty(nOutput)
+            self.bias = torch.empty(nOutput)
+            self.gradWeight = torch.zeros(nOutput)
+            self.gradBias = torch.zeros(nOutput)
+            self.reset()
+
+    def reset(self, stdv: float | None = None) -> None:
+        if self.weight is not None:
+            random.uniform(self.weight)
+        if self.bias is not None:
+            self.bias.zero_()
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+
+    def _restore(self, fields: dict, version: int) -> None:
+        super()._restore(fields, version)
+        running_std = self.__dict__.pop("running_std", None)
+        if version < 2 and running_std is not None:
+            self.running_var = running_std.pow(-2).sub_(self.eps)
+
+    def _batch(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor with a batch dimension, checked and contiguous."""
+        dims, features = tensor.dim(), self.running_mean.shape[0]
+        single = dims == self.nDim - 1 and not self.train
+        self._want(single or dims == self.nDim, f"a batch of {self.nDim} dimensions", tensor)
+        self._want(tensor.shape[0 if single else 1] == features, f"{features} features", tensor)
+        # PyTorch's kernel takes the output to lie in memory as the input does
+        tensor = tensor if tensor.is_contiguous() else tensor.contiguous()
+        return tensor.unsqueeze(0) if single else tensor
+
+    def _own_statistics(self, input: torch.Tensor) -> bool:
+        """Whether this batch is normalised with its own mean and variance."""
+        return self.train and input.shape[0] > 1
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        input = self._batch(input)
+        own = self._own_statistics(input)
+        if self.save_mean is None or self.save_std is None:
+            self.save_mean = torch.zeros_like(self.running_mean)
+            self.save_std = torch.zeros_like(self.running_var)
+        saved = (self.save_mean, self.save_std) if own else (input.new_empty(0), input.new_empty(0))
+        torch.native_batch_norm(
+            input,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            own,
+            self.momentum,
+            self.eps,
+            out=(resized(self.output, input.shape), *saved),
+        )
+        return self.output
+
+    def _gradients(self, input: torch.Tensor, gradOutput: torch.Tensor, mask: list[bool]) -> Any:
+        input = self._batch(input)
+        return kernels.batch_norm_backward(
+            self._batch(gradOutput),
+            input,
+            self.weight,
+            self.running_mean,
+            self.running_var,
+            self.save_mean,
+            self.save_std,
+            self._own_statistics(input),
+            self.eps,
+            mask,
+        )
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
+        if self.gradInput is None:
+            return None
+        return self.gradInput.set_(self._gradients(input, gradOutput, [True, False, False])[0])
+
+    def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        if self.gradWeight is not None:
+            _, gradWeight, gradBias = self._gradients(input, gradOutput, [False, True, True])
+            self.gradWeight.add_(gradWeight, alpha=scale)
+            self.gradBias.add_(gradBias, alpha=scale)
+
+    def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor | None:
+        affine = self.gradWeight is not None
+        mask = [self.gradInput is not None, affine, affine]
+        gradInput, gradWeight, gradBias = self._gradients(input, gradOutput, mask)
+        if affine:
+            self.gradWeight.add_(gradWeight, alpha=scale)
+            self.gradBias.add_(gradBias, alpha=scale)
+        return self.gradInput.set_(gradInput) if mask[0] else None
+
+    def clearState(self) -> BatchNormalization:
+        # the first five are in older files only
+        buffers = "buffer buffer2 centered std normalized _input _gradOutput save_mean save_std"
+        utils.clear(self, buffers.split())
+        self.save_mean = self.save_std = None
+        return super().clearState()
+
+    def __tostring__(self) -> str:
+        return f"{self._typename} ({self.nDim}D) ({self.running_mean.shape[0]})"
+
+
+class SpatialBatchNormalization(BatchNormalization):
+    """:class:`BatchNormalization` of each plane of images.
+
+    Input, output: N x nOutput x H x W; one image nOutput x H x W is taken in evaluation and gives a batch of one.
+    """
+
+    nDim = 4

@@ -1,0 +1,122 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError
+from .state import Feval, evaluate, no_autograd, option, tables, weighted
+
+
+def sgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[Tensor, list]:
+    """One step of gradient descent, with momentum, weight decay and a falling learning rate if wanted.
+
+    With g = df/dx, v the mean gradient and n the number of steps done before::
+
+        g ← g + weightDecay · x
+        v ← momentum · v + (1 − dampening) · g        the first v is g itself
+        d = g without momentum, v with it, g + momentum · v with Nesterov's
+        x ← x − learningRate / (1 + n · learningRateDecay) · d
+
+    x is changed in place, and so is the tensor that ``feval`` returned as df/dx: weight decay and Nesterov's term are
+    added to it.
+
+    Args:
+        feval: function of x that returns f(x) and df/dx.
+        x: parameters, a tensor of any floating type on any device, usually what ``getParameters`` returned.
+        config: dict or object with the settings
+
+            - ``learningRate`` (1e-3)
+            - ``learningRateDecay`` (0)
+            - ``weightDecay`` (0)
+            - ``weightDecays``: a tensor with a decay for every parameter, used if ``weightDecay`` is 0
+            - ``momentum`` (0)
+            - ``dampening`` (the momentum)
+            - ``nesterov`` (false): as in Lua, everything but ``False`` and ``None`` means yes
+            - ``learningRates``: a tensor of factors to the learning rate, one for every parameter
+        state: dict or object that keeps ``evalCounter``, ``dfdx`` (v), ``decayParameters`` and ``deltaParameters``
+            from call to call; by default the config.
+
+    Returns:
+        x, and a list of one element: f(x) before the step, as ``feval`` returned it.
+
+    Raises:
+        ArgumentError: ``nesterov`` without a momentum, or with a dampening other than 0.
+    """
+    config, state = tables(config, state)
+    lr = option(config, "learningRate", 1e-3)
+    decay = option(config, "learningRateDecay", 0)
+    wd = option(config, "weightDecay", 0)
+    wds = option(config, "weightDecays")
+    momentum = option(config, "momentum", 0)
+    dampening = option(config, "dampening", momentum)
+    nesterov = option(config, "nesterov") is not None
+    lrs = option(config, "learningRates")
+    steps = state["evalCounter"] = option(state, "evalCounter", 0)
+    if nesterov and not (momentum > 0 and dampening == 0):
+        raise ArgumentError(
+            "nesterov requires a momentum and zero dampening (which is the momentum unless given), "
+            f"got momentum = {momentum} and dampening = {dampening}"
+        )
+    fx, dfdx = evaluate(feval, x)
+    rate = lr / (1 + steps * decay)
+
+    with no_autograd():
+        if wd != 0:
+            dfdx.add_(x, alpha=wd)
+        elif wds is not None:
+            dfdx.add_(weighted("weightDecays", wds, x, state, "decayParameters"))
+        v = option(state, "dfdx") if momentum != 0 else None
+        if v is not None and lrs is None and not nesterov and _fusable(x, dfdx, v):
+            _fused(x, dfdx, v, rate, momentum, dampening)
+        else:
+            if v is not None:
+                v.mul_(momentum).add_(dfdx, alpha=1 - dampening)
+            elif momentum != 0:
+                v = state["dfdx"] = dfdx.clone(memory_format=torch.contiguous_format)
+            if nesterov:
+                direction = dfdx.add_(v, alpha=momentum)
+            else:
+                direction = dfdx if v is None else v
+            if lrs is not None:
+                direction = weighted("learningRates", lrs, direction, state, "deltaParameters")
+            x.add_(direction, alpha=-rate)
+
+    state["evalCounter"] += 1
+    return x, [fx]
+
+
+def _fused(x: Tensor, dfdx: Tensor, v: Tensor, rate: float, momentum: float, dampening: float) -> None:
+    """Update v and x in one pass over memory, with the same numbers as the plain operations (0.4 to 0.7 of their time)."""
+    torch._fused_sgd_(
+        [x], [dfdx], [v], weight_decay=0.0, momentum=momentum, lr=rate, dampening=dampening,
+        nesterov=False, maximize=False, is_first_step=False,
+    )  # fmt: skip
+
+
+def _has_fused_kernel() -> bool:
+    # The kernel is private to PyTorch and came to the CPU late: use it only where a try succeeds.
+    x, dfdx, v = (torch.full((1,), value, dtype=torch.float64, device="cpu") for value in (1.0, 2.0, 4.0))
+    try:
+        _fused(x, dfdx, v, 0.5, 0.5, 0.25)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+    return v.item() == 3.5 and x.item() == -0.75
+
+
+_FUSED = _has_fused_kernel()
+
+
+def _fusable(x: Tensor, dfdx: Tensor, v: Tensor) -> bool:
+    # The kernel works on bare memory: it takes sizes, types and order of the elements for granted.
+    return (
+        _FUSED
+        and x.is_cpu and dfdx.is_cpu and v.is_cpu
+        and (x.dtype is torch.float32 or x.dtype is torch.float64)
+        and x.dtype is dfdx.dtype is v.dtype
+        and x.shape == dfdx.shape == v.shape
+        and x.is_contiguous() and dfdx.is_contiguous() and v.is_contiguous()
+    )  # fmt: skip

@@ -1,0 +1,520 @@
+"""The reader of .t7 files.
+
+A file is a sequence of objects; an object is a type (an int) and what belongs to it::
+
+    0 nil
+    1 number    double
+    2 string    int length, bytes
+    3 table     int index, and if the index is new: int count, count × (key object, value object)
+    4 torch     int index, and if the index is new: string "V n", string class name, the payload of the class
+    5 boolean   int 0 or 1
+    6 function  string bytecode, object upvalues (a table of values)             old, without an index
+    7 function  int index, and if new: string bytecode, object upvalues (values)     old
+    8 function  int index, and if new: string bytecode, object upvalues ({name, value} each)
+
+The index names an object within its file, so that what was one object is one again. An object can hold itself, and files
+are nested as deeply as their writer liked: the reader keeps a stack of its own, enters an object in the memo
+before reading what is in it, and never recurses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from types import GeneratorType
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import FormatError
+from ..table import Table
+from ..types import DTYPES, Storage, classes
+from .binary import NOTHING, Damage, whole
+from .longsize import find_long_size
+from .payloads import FIELDS, payloads, plain
+from .source import open_source
+from .values import Function, Unknown
+
+_NUMPY = {
+    torch.uint8: np.dtype(np.uint8),
+    torch.int8: np.dtype(np.int8),
+    torch.int16: np.dtype(np.int16),
+    torch.int32: np.dtype(np.int32),
+    torch.int64: np.dtype(np.int64),
+    torch.float16: np.dtype(np.float16),
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
+_STORAGES = {name.replace("Tensor", "Storage"): _NUMPY[dtype] for name, dtype in DTYPES.items() if dtype in _NUMPY}
+_STORAGE_OF = {name.replace("Storage", "Tensor"): name for name in _STORAGES}
+_VERSION = re.compile(r"V (.*)", re.DOTALL)
+_MAX_DIMENSIONS = 64
+_MAX_PATH = 16  # steps of a path that an error shows
+
+
+class _TableFrame:
+    """A table being read."""
+
+    __slots__ = ("keys", "values", "left", "key", "index", "start", "as_fields", "result")
+
+    def __init__(self, count: int, index: int, start: int, as_fields: bool) -> None:
+        self.keys: list = []
+        self.values: list = []
+        self.left = count
+        self.key: Any = NOTHING
+        self.index = index
+        self.start = start
+        self.as_fields = as_fields
+        self.result: Any = None  # the object, if something referred to it before it was complete
+
+    def is_list(self) -> bool:
+        """Whether the keys are 1..n, in any order."""
+        keys, n = self.keys, len(self.keys)
+        if n == 0 or self.as_fields:
+            return False
+        return keys == list(range(1, n + 1)) and bool not in map(type, keys[:1]) or (
+            set(map(type, keys)) == {int} and set(keys) == set(range(1, n + 1))
+        )  # fmt: skip
+
+    def may_be_list(self, count: int) -> bool:
+        return not self.as_fields and all(type(k) is int and 1 <= k <= count for k in self.keys)
+
+    def finish(self) -> Any:
+        """The table, complete."""
+        keys, values = self.keys, self.values
+        if self.is_list():
+            if keys[0] != 1 or keys[-1] != len(keys) or keys != list(range(1, len(keys) + 1)):
+                entries = dict(zip(keys, values))
+                values = [entries[i] for i in range(1, len(entries) + 1)]
+            if type(self.result) is list:
+                self.result += values
+                return self.result
+            return values
+        if self.result is not None and type(self.result) is not list:
+            return self.result._extend(keys, values)
+        return Table._from_pairs(keys, values)
+
+
+class _ObjectFrame:
+    """An object whose payload is being read: a generator that asks for the objects within."""
+
+    __slots__ = ("payload", "result", "name", "version", "wants")
+
+    def __init__(self, payload: Generator, result: Any, name: str, version: float) -> None:
+        self.payload = payload
+        self.result = result
+        self.name = name
+        self.version = version
+        self.wants: Any = None
+
+
+class Reader:
+    """Reads the objects of a .t7 file one after the other: iterate over it, or call :meth:`read`.
+
+    Objects that refer to each other are the same objects across the whole file.
+
+    Args:
+        file: a path, a file opened in binary mode, or bytes.
+        map_location: the device for tensors, as in :func:`torch.load`; ``None`` puts all on the CPU, Cuda tensors too.
+        long_size: the size of a long in a binary file, 8 or 4 bytes; found out where ``None``.
+        format: ``'binary'`` or ``'ascii'``; found out where ``None``.
+        mmap: let tensors use the file's own pages, which are read when first touched; a change of a tensor stays in memory.
+            The file must not change as long as they are in use.
+
+    Raises:
+        FormatError: at once if this is no .t7 file (it says what it is), later if it is damaged.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        *,
+        map_location: Any = None,
+        long_size: int | None = None,
+        format: str | None = None,
+        mmap: bool = False,
+    ) -> None:
+        self._device = None if map_location is None else torch.empty(0, device=map_location).device
+        self._source, self._close = open_source(file, long_size, format, mmap)
+        self._memo: dict[int, Any] = {}
+        self._stack: list = []
+        self._tables: set[int] = set()  # places of tables that turned out to be no lists after something had referred to them
+        self._wrong_guesses: set[int] = set()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, if the reader opened it; else leave it behind the last object read."""
+        self._close(self._source.offset)
+
+    def __iter__(self) -> Iterator[Any]:
+        while not self._source.at_end():
+            yield self.read()
+
+    def read(self) -> Any:
+        """The next object."""
+        start, known = self._source.offset, len(self._memo)
+        value = self._read()
+        if self._wrong_guesses:
+            # a list that refers to itself was not one in the end: read again, knowing it
+            self._tables |= self._wrong_guesses
+            self._wrong_guesses.clear()
+            while len(self._memo) > known:
+                self._memo.popitem()
+            self._source.seek(start)
+            value = self._read()
+        return value
+
+    def _read(self) -> Any:
+        try:
+            return self._run()
+        except Damage as damage:
+            error = FormatError(damage.message + self._hint(), damage.offset, self._path())
+            raise error from damage.__cause__
+        finally:
+            self._stack.clear()
+
+    # The machine
+
+    def _run(self) -> Any:
+        source, memo, stack = self._source, self._memo, self._stack
+        int32 = source.int32
+        scalars = source.scalars
+        while True:
+            start = source.offset
+            kind = int32()
+            value: Any
+            if kind == 1:
+                value = whole(source.double())
+            elif kind == 2:
+                value = self._string("a string")
+            elif kind == 4:
+                index = int32()
+                if index in memo:
+                    value = self._known(index)
+                else:
+                    value = self._torch(index)
+                    if value is NOTHING:
+                        value = self._ask(None)
+                        if value is NOTHING:
+                            continue
+            elif kind == 3:
+                index = int32()
+                if index in memo:
+                    value = self._known(index)
+                else:
+                    frame = self._table(index, start)
+                    memo[index] = frame
+                    stack.append(frame)
+                    if frame.left:
+                        if frame.left > 0:
+                            frame.key = scalars(frame.keys, frame.values, frame.left)
+                            frame.left = frame.left - len(frame.keys)
+                        if frame.left:
+                            continue
+                    value = self._finish_table(stack.pop())
+            elif kind == 5:
+                value = int32() == 1
+            elif kind == 0:
+                value = None
+            elif 6 <= kind <= 8:
+                value = self._function(kind)
+                if value is NOTHING:
+                    value = self._ask(None)
+                    if value is NOTHING:
+                        continue
+            else:
+                raise Damage(f"{kind} where the type of an object is wanted, a number from 0 to 8", start)
+
+            while stack:
+                frame = stack[-1]
+                if type(frame) is not _TableFrame:
+                    value = self._ask(value)
+                    if value is NOTHING:
+                        break
+                    continue
+                if frame.key is NOTHING:
+                    if value is None or value != value if type(value) is float else value is None:
+                        raise Damage(f"{'nil' if value is None else value} as the key of a table", start)
+                    frame.key = value
+                    break
+                frame.left -= 1
+                if value is not None:  # an entry that is nil is none
+                    frame.keys.append(frame.key)
+                    frame.values.append(value)
+                frame.key = NOTHING
+                if frame.left:
+                    before = len(frame.keys)
+                    frame.key = scalars(frame.keys, frame.values, frame.left)
+                    frame.left -= len(frame.keys) - before
+                    if frame.left:
+                        break
+                value = self._finish_table(stack.pop())
+            else:
+                return value
+
+    def _ask(self, value: Any) -> Any:
+        """Give the innermost object what it asked for; returns the object once it is complete, else NOTHING."""
+        frame = self._stack[-1]
+        if frame.wants is FIELDS:
+            if type(value) is list:
+                value = Table._from_pairs(list(range(1, len(value) + 1)), value)
+            elif not isinstance(value, Table):
+                raise Damage(f"no table of fields: {_own_payload(frame.name)}", self._source.offset)
+        try:
+            frame.wants = frame.payload.send(value)
+            return NOTHING
+        except StopIteration as end:
+            self._stack.pop()
+            if frame.name:
+                self._restore(frame.result, frame.name, end.value, frame.version)
+            return frame.result
+
+    def _string(self, what: str) -> str:
+        source = self._source
+        return str(source.chars(source.int32(), what), "utf-8", "surrogateescape")
+
+    # References
+
+    def _known(self, index: int) -> Any:
+        value = self._memo[index]
+        if type(value) is _TableFrame:
+            # the table is not complete: decide now what it will be
+            if value.result is None:
+                count = len(value.keys) + value.left
+                listed = value.may_be_list(count) and value.start not in self._tables and not _odd_list_key(value, count)
+                value.result = [] if listed else Table()
+            return value.result
+        return value
+
+    # Tables
+
+    def _table(self, index: int, start: int) -> _TableFrame:
+        source = self._source
+        count = source.int32()
+        smallest = source.smallest_entry
+        if count < 0 or count * smallest > source.left:
+            raise Damage(f"a table of {count} entries, with {max(source.left, 0)} bytes left for them", start)
+        top = self._stack[-1] if self._stack else None
+        return _TableFrame(count, index, start, type(top) is _ObjectFrame and top.wants is FIELDS)
+
+    def _finish_table(self, frame: _TableFrame) -> Any:
+        if type(frame.result) is list and not frame.is_list():
+            self._wrong_guesses.add(frame.start)
+        value = self._memo[frame.index] = frame.finish()
+        return value
+
+    # Functions
+
+    def _function(self, kind: int) -> Any:
+        source, memo = self._source, self._memo
+        index = None
+        if kind != 6:
+            index = source.int32()
+            if index in memo:
+                return self._known(index)
+        function = Function(source.chars(source.int32(), "a function"), form=kind)
+        if index is not None:
+            memo[index] = function
+        self._stack.append(_ObjectFrame(_upvalues(function), function, "", 0))
+        return NOTHING
+
+    # Objects of classes
+
+    def _torch(self, index: int) -> Any:
+        source = self._source
+        start = source.offset
+        name = self._string("the version of a class")
+        version: float = 0
+        match = _VERSION.fullmatch(name)
+        if match:
+            try:
+                version = whole(float(match[1]))
+            except ValueError:
+                pass
+            else:
+                name = self._string("the name of a class")
+        if name in _STORAGE_OF:
+            value = self._tensor(name)
+            self._memo[index] = value
+            return value
+        if name in _STORAGES:
+            return self._storage(name, index)
+        if not name.isprintable() or not name:
+            raise Damage(f"{name[:40]!r} where the name of a class is wanted", start)
+        cls = classes.get(name)
+        obj = cls.__new__(cls) if cls is not None else Unknown(name, version)
+        self._memo[index] = obj
+        payload = payloads.get(name, plain)(source, version)
+        if isinstance(payload, GeneratorType):
+            self._stack.append(_ObjectFrame(payload, obj, name, version))
+            return NOTHING
+        self._restore(obj, name, payload, version)
+        return obj
+
+    def _restore(self, obj: Any, name: str, fields: dict, version: float) -> None:
+        restore = getattr(obj, "_restore", None)
+        try:
+            if restore is not None:
+                restore(fields, version)
+            else:
+                obj.__dict__.update(fields)
+        except Exception as error:
+            if not self._wrong_guesses:
+                raise Damage(f"{name} cannot be restored from its fields: {error!r}", self._source.offset) from error
+
+    def _storage(self, name: str, index: int) -> Storage:
+        source = self._source
+        dtype = _STORAGES[name]
+        if not source.long_size:
+            source.long_size = find_long_size(source, self._memo, storage=dtype)
+        start = source.offset
+        (count,) = source.longs(1)
+        if count < 0:
+            raise Damage(f"a storage of {count} numbers", start)
+        storage = Storage(torch.from_numpy(source.array(dtype, count)))
+        self._memo[index] = storage
+        return storage
+
+    def _tensor(self, name: str) -> torch.Tensor:
+        source, memo = self._source, self._memo
+        if not source.long_size:
+            source.long_size = find_long_size(source, memo, tensor=_STORAGE_OF[name])
+        start = source.offset
+        dimensions = source.int32()
+        if not 0 <= dimensions <= _MAX_DIMENSIONS:
+            raise Damage(f"a tensor of {dimensions} dimensions", start)
+        size = source.longs(dimensions)
+        stride = source.longs(dimensions)
+        offset = source.longs(1)[0] - 1
+        at = source.offset
+        kind = source.int32()
+        storage = None
+        if kind == 4:
+            index = source.int32()
+            if index in memo:
+                storage = memo[index]
+            else:
+                storage_name = self._string("the version of a class")
+                if storage_name.startswith("V "):
+                    storage_name = self._string("the name of a class")
+                if storage_name != _STORAGE_OF[name]:
+                    raise Damage(f"{storage_name[:40]!r} where a {name} has its storage", at)
+                storage = self._storage(storage_name, index)
+            if type(storage) is not Storage or storage.tensor.dtype != DTYPES[name]:
+                raise Damage(f"{_kind_of(storage)} where a {name} has its storage", at)
+        elif kind != 0:
+            raise Damage(f"an object of type {kind} where a {name} has its storage", at)
+        return self._view(name, size, stride, offset, storage, start)
+
+    def _view(
+        self, name: str, size: list[int], stride: list[int], offset: int, storage: Storage | None, start: int
+    ) -> torch.Tensor:
+        """A tensor that looks into a storage, after making sure that it stays within."""
+        elements = 1 if size else 0
+        last = offset
+        for n, step in zip(size, stride):
+            if n < 0 or step < 0:
+                raise Damage(f"a tensor of sizes {size} and strides {stride}", start)
+            elements *= n
+            last += (n - 1) * step
+        held = 0 if storage is None else len(storage)
+        if elements and not (0 <= offset and last < held) or elements >= 1 << 63:
+            raise Damage(
+                f"a {name} of sizes {size} and strides {stride} at {offset + 1} leaves its storage of {held} numbers", start
+            )
+        tensor = torch.empty(0, dtype=DTYPES[name], device=self._device)
+        if storage is None:
+            return tensor.reshape(size) if size else tensor
+        if self._device is not None and storage.tensor.device != self._device:
+            storage.tensor = storage.tensor.to(self._device)
+        if elements:
+            return tensor.set_(storage.tensor.untyped_storage(), offset, size, stride)
+        return tensor.set_(storage.tensor.untyped_storage(), 0, size or (0,), stride or (1,))
+
+    # Errors
+
+    def _path(self) -> str:
+        """Where in the nest of objects the reader is."""
+        steps = []
+        for frame in self._stack:
+            if type(frame) is not _TableFrame:
+                continue
+            key = frame.key
+            if key is NOTHING:
+                steps.append("" if not frame.left else f"{{entry {len(frame.keys) + 1}}}")
+            elif isinstance(key, str) and key.isidentifier():
+                steps.append("." + key)
+            else:
+                steps.append(f"[{key!r}]" if isinstance(key, (str, int, float)) else "[an object]")
+        if len(steps) > _MAX_PATH:
+            half = _MAX_PATH // 2
+            steps = [*steps[:half], f"...({len(steps) - _MAX_PATH} more)...", *steps[-half:]]
+        return "".join(steps)
+
+    def _hint(self) -> str:
+        """What may lie behind damage in an object of an unknown class."""
+        for frame in reversed(self._stack):
+            if type(frame) is _ObjectFrame and frame.name:
+                if frame.name not in payloads and frame.name not in classes:
+                    return f"; this is in {_own_payload(frame.name)}"
+                break
+        return ""
+
+
+def _own_payload(name: str) -> str:
+    return (
+        f"{name}, a class that luann does not know: if it has a layout of its own, say it with "
+        f"luann.t7.register_payload({name!r}, ...)"
+    )
+
+
+def _odd_list_key(frame: _TableFrame, count: int) -> bool:
+    """Whether the entry being read already shows that the table is no list."""
+    key = frame.key
+    return key is not NOTHING and not (type(key) is int and 1 <= key <= count)
+
+
+def _kind_of(value: Any) -> str:
+    return getattr(value, "typename", None) or type(value).__name__
+
+
+def _upvalues(function: Function) -> Generator:
+    upvalues = yield
+    function.upvalues = upvalues if upvalues else []
+    return {}
+
+
+def load(
+    file: Any,
+    *,
+    map_location: Any = None,
+    long_size: int | None = None,
+    format: str | None = None,
+    mmap: bool = False,
+) -> Any:
+    """Load the object in a .t7 file; where there are several, the first (see :class:`Reader` for all).
+
+    A Lua table with keys 1..n becomes a list, another a :class:`~luann.table.Table`; numbers become int where they are
+    whole, else float; tensors and storages that share memory in the file share it here. Objects become those of
+    the registered Python classes, else :class:`Unknown`; Lua functions become :class:`Function`. Nothing in a file is
+    executed.
+
+    Args:
+        file: a path, a file opened in binary mode, or bytes.
+        map_location: the device for tensors, as in :func:`torch.load`; ``None`` puts all on the CPU, Cuda tensors too.
+        long_size: the size of a long in a binary file, 8 or 4 bytes; found out where ``None``.
+        format: ``'binary'`` or ``'ascii'``; found out where ``None``.
+        mmap: let tensors use the file's own pages (see :class:`Reader`).
+
+    Raises:
+        FormatError: if this is no .t7 file (it says what it is), or a damaged one.
+        OSError: if it cannot be opened or read.
+    """
+    with Reader(file, map_location=map_location, long_size=long_size, format=format, mmap=mmap) as reader:
+        return reader.read()
