@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import errors, nn, optim, random, t7, types
 from .errors import ArgumentError, Error, FormatError, ModuleError, ShapeError, TensorTypeError
+from .progress import progress
 from .random import initialSeed, manualSeed
 from .t7 import load
 from .table import Table
@@ -31,6 +32,7 @@ __all__ = [
     "manualSeed",
     "nn",
     "optim",
+    "progress",
     "random",
     "setdefaulttensortype",
     "t7",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Any
 
 import numpy as np
 
@@ -76,13 +77,16 @@ class MersenneTwister:
             self._half = (n - first) % 2 == 1
         return out
 
+    def _now(self) -> tuple[np.ndarray, int]:
+        now: Any = self._bits.state["state"]
+        return now["key"], now["pos"]
+
     @property
     def state(self) -> bytes:
         """The 5,048 bytes of Torch7's struct."""
-        twister = self._bits.state["state"]
-        key, position = twister["key"], twister["pos"]
+        key, position = self._now()
         next_ = position
-        if position == _WORDS and np.array_equal(key, np.random.RandomState(self.seed & 0xFFFFFFFF).get_state()[1]):
+        if position == _WORDS and np.array_equal(key, MersenneTwister(self.seed)._now()[0]):
             next_ = 0  # nothing was drawn since seeding
         head = _HEAD.pack(self.seed, 1 + _WORDS - position, 1, next_)
         return head + key.astype("<u8").tobytes() + _TAIL.pack(*self._pair, self._half)
@@ -101,6 +105,6 @@ class MersenneTwister:
             )
         if key.max() >= 2**32 or not key.any():
             raise ArgumentError("not a valid state of Torch7's generator: its words are not those of an MT19937")
-        words = {"key": key.astype(np.uint32), "pos": 1 + _WORDS - left}
+        words: Any = {"key": key.astype(np.uint32), "pos": 1 + _WORDS - left}
         self._bits.state = {"bit_generator": "MT19937", "state": words}
         self.seed, self._pair, self._half = seed, tuple(pair), half != 0

@@ -19,6 +19,7 @@ import torch
 
 from . import __version__, load, show
 from .errors import Error
+from .show.objects import printable
 
 _JSON_HELP = """\
 fields of the JSON document:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # what a program ended by SIGPIPE reports
     except (Error, OSError, RecursionError) as error:
-        print(f"luann: {_printable(arguments.file)}: {_reason(error)}", file=sys.stderr)
+        print(f"luann: {printable(arguments.file)}: {_reason(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser(
         "show",
         help="tell what a .t7 file holds",
-        description="Tell what a .t7 file holds: models with their layers and parameters, and the structure around them.",
+        description="Tell what a .t7 file holds: models, their layers and parameters, and the structure around them.",
         epilog=_JSON_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -68,19 +69,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(arguments: argparse.Namespace) -> str:
-    document = show.describe(load(arguments.file, mmap=True), arguments.file, os.path.getsize(arguments.file))
+    file = arguments.file
+    loaded = load(file, mmap=os.path.isfile(file))  # a large model is told without reading its numbers
+    document = show.describe(loaded, file, os.path.getsize(file))
     return json.dumps(document, indent=1, allow_nan=False) if arguments.json else show.render(document)
 
 
 def _print(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
-    print(_printable(text, "\n").encode(encoding, "backslashreplace").decode(encoding))
+    print(printable(text, "\n").encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
-
-
-def _printable(text: str, keep: str = "") -> str:
-    """Text without anything that a terminal takes for a command; a file may hold any bytes in its names."""
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def _reason(error: Exception) -> str:
@@ -91,7 +89,7 @@ def _reason(error: Exception) -> str:
         return error.strerror
     if isinstance(error, RecursionError):
         return "its modules are nested too deeply to be shown, or a module holds itself: load it with luann.load()"
-    return " ".join(_printable(str(error), "\n").split())
+    return " ".join(printable(str(error), "\n").split())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ where it is the GNU one, as under Torch7, it is Torch7's.
 
 Differences from Torch7: ``random(tensor, a, b)`` with ``a < 0`` gives the numbers asked for (in a FloatTensor or
 DoubleTensor, Torch7 gave about 1.8e19 for a negative one); ``multinomial`` refuses probabilities that are negative or
-not finite, and more draws without replacement than there are categories to draw.
+not finite, and more draws without replacement than there are categories with a probability.
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ _SPAN = {
 def _round_to_odd(x: np.ndarray) -> np.ndarray:
     """To float32 so that a later rounding to half or bfloat16 is as if from double: an inexact result ends in a 1."""
     x = np.asarray(x, np.float64)
-    with np.errstate(over="ignore"):
-        y = x.astype(np.float32)
+    y = x.astype(np.float32)
     bits = y.view(np.uint32)
     inexact = y != x
     bits -= np.abs(y) > np.abs(x)
@@ -208,24 +207,25 @@ class Generator:
 
     def _fill(self, t: torch.Tensor, draw: Callable[[int], np.ndarray]) -> None:
         """Fill a tensor, in the order of its indices, with what ``draw(count)`` gives block after block."""
+        n = t.numel()
         if t.dtype is torch.float16 or t.dtype is torch.bfloat16:
             wide = torch.empty(t.shape, dtype=torch.float32, device="cpu")
             self._fill(wide, lambda n: _round_to_odd(draw(n)))
             t.copy_(wide)
-        elif not t.is_cpu:
+        elif not t.is_cpu or (n > _BLOCK and not t.is_contiguous()):
             host = torch.empty(t.shape, dtype=t.dtype, device="cpu")
             self._fill(host, draw)
             t.copy_(host)
         else:
             out = t.numpy()
-            n = t.numel()
-            if n <= _BLOCK:
-                out[...] = draw(n).reshape(out.shape)
-            else:
-                flat = out.reshape(-1) if t.is_contiguous() else out.flat
-                for start in range(0, n, _BLOCK):
-                    stop = min(start + _BLOCK, n)
-                    flat[start:stop] = draw(stop - start)
+            with np.errstate(over="ignore", invalid="ignore"):  # infinity, as in C
+                if n <= _BLOCK:
+                    out[...] = draw(n).reshape(out.shape)
+                else:
+                    flat = out.reshape(-1)
+                    for start in range(0, n, _BLOCK):
+                        stop = min(start + _BLOCK, n)
+                        flat[start:stop] = draw(stop - start)
             torch.autograd.graph.increment_version(t)  # NumPy wrote behind PyTorch's back
 
     def _sample(self, t: torch.Tensor | None, formula: Callable[[Any, Any], Any]) -> Any:
@@ -254,9 +254,10 @@ class Generator:
             raise ArgumentError(f"normal: the standard deviation must be positive, got {stdv}")
         if t is None:
             return self._source.normal() * stdv + mean
-        if self._twister is None:
+        twister = self._twister
+        if twister is None:
             return t.normal_(mean, stdv)
-        return self._fill(t, lambda n: self._twister.normals(n) * stdv + mean)
+        return self._fill(t, lambda n: twister.normals(n) * stdv + mean)
 
     @_drawing
     def logNormal(self, t: torch.Tensor | None, mean: float = 1.0, stdv: float = 2.0) -> Any:
@@ -267,10 +268,10 @@ class Generator:
             raise ArgumentError(f"logNormal: the standard deviation must be positive, got {stdv}")
         if t is None:
             return SCALAR.exp(self._source.normal() * stdv + mean)
-        if self._twister is None:
+        twister = self._twister
+        if twister is None:
             return t.log_normal_(mean, stdv)
-        with np.errstate(over="ignore"):
-            return self._fill(t, lambda n: ARRAY.exp(self._twister.normals(n) * stdv + mean))
+        return self._fill(t, lambda n: ARRAY.exp(twister.normals(n) * stdv + mean))
 
     @_drawing
     def exponential(self, t: torch.Tensor | None, lambda_: float) -> Any:
@@ -315,11 +316,12 @@ class Generator:
             return self._bernoulli_each(t, p)
         if not 0 <= p <= 1:
             raise ArgumentError(f"bernoulli: p must be from 0 to 1, got {p}")
+        limit = math.floor(p / UNIT)  # word * UNIT <= p, in integers
         if t is None:
-            return int(self._source.word() * UNIT <= p)
+            return int(self._source.word() <= limit)
         if self._twister is None:
             return t.bernoulli_(p)
-        return self._sample(t, lambda u, _: u <= p)
+        return self._fill(t, lambda n: self._source.words(n) <= limit)
 
     def _bernoulli_each(self, t: torch.Tensor | None, p: torch.Tensor) -> None:
         if t is None:
@@ -390,11 +392,9 @@ class Generator:
         out = _empty((n,), dtype)
         if self._twister is None:
             return out.copy_(torch.randperm(n, device="cpu") + 1)
-        order = list(range(1, n + 1))
-        steps = self._source.words(n - 1) % np.arange(n, 1, -1) + np.arange(n - 1)
-        for i, k in enumerate(steps.tolist()):
-            order[i], order[k] = order[k], order[i]
-        return out.copy_(torch.tensor(order, device="cpu"))
+        swaps = np.arange(n)
+        swaps[:-1] += self._source.words(n - 1) % np.arange(n, 1, -1)
+        return out.copy_(torch.from_numpy(_swapped(swaps) + 1))
 
     def multinomial(self, probs: torch.Tensor, n: int, replacement: bool = False) -> torch.Tensor:
         """Indices, counted from 1, drawn with given probabilities.
@@ -431,8 +431,32 @@ class Generator:
         cumulative[:, -1] = 1
         u = (self._source.words(len(rows) * n) * UNIT).reshape(-1, n)
         pick = np.searchsorted if replacement else _without_replacement
-        indices = torch.from_numpy(np.stack([pick(row, draws) for row, draws in zip(cumulative, u)]) + 1)
+        indices = torch.from_numpy(np.stack([pick(row, draws) for row, draws in zip(cumulative, u, strict=True)]) + 1)
         return indices.reshape(*probs.shape[:-1], n).to(probs.device)
+
+
+def _swapped(swaps: np.ndarray) -> np.ndarray:
+    """The numbers 0 .. n-1 after number i and number ``swaps[i]`` >= i changed places, for each i in turn.
+
+    At place i ends up what lay at ``swaps[i]`` just before step i: what the last earlier step with that swap put there,
+    namely what lay in its own place just before it, and so on back to a place that no step had touched.
+    """
+    n = len(swaps)
+    steps = np.arange(n)
+    by_place = np.sort(swaps << 32 | steps)
+    place, step = by_place >> 32, by_place & 0xFFFFFFFF
+    new = place[1:] != place[:-1]
+    before = np.full(n, -1)  # the last earlier step with the same swap
+    before[step[1:][~new]] = step[:-1][~new]
+    last = np.append(new, True)
+    source = steps.copy()  # the last step before i that swapped i; i itself if there is none
+    source[place[last]] = step[last]
+    source = np.where((swaps == steps) & (before >= 0), before, source)
+    while True:
+        further = source[source]
+        if np.array_equal(further, source):
+            return np.where(before >= 0, source[before], swaps)
+        source = further
 
 
 def _without_replacement(cumulative: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -442,11 +466,12 @@ def _without_replacement(cumulative: np.ndarray, u: np.ndarray) -> np.ndarray:
         cumulative[-1] = 1
         drawn[step] = i = np.searchsorted(cumulative, target)
         mass = cumulative[i] - (cumulative[i - 1] if i else 0.0)
-        if mass == 1:  # nothing is left, or nothing that a double can tell from nothing
-            cumulative[:] = np.nan
-        else:
-            cumulative[i:] -= mass
-            cumulative /= 1 - mass
+        if step + 1 == len(u):
+            break
+        if mass == 1:
+            raise ArgumentError(f"multinomial: after {step + 1} draws what is left is too small to draw from")
+        cumulative[i:] -= mass
+        cumulative /= 1 - mass
     return drawn
 
 

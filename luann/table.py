@@ -78,7 +78,7 @@ class Table(dict):
     @classmethod
     def _from_pairs(cls, keys: list, values: list) -> Table:
         """A table of these keys and values; what a reader of files builds, fast for common keys."""
-        return cls()._extend(keys, values)
+        return cls.__new__(cls)._extend(keys, values)
 
     def _extend(self, keys: list, values: list) -> Table:
         if set(map(type, keys)) <= _PLAIN:
@@ -102,7 +102,11 @@ class Table(dict):
         return dict.setdefault(self, key, default)
 
     def update(self, entries: Any = (), /, **named: Any) -> None:
-        if type(entries) is dict and bool not in set(map(type, entries)):
+        if isinstance(entries, Table):
+            safe = not isinstance(entries, _OddKeys)
+        else:
+            safe = type(entries) is dict and bool not in set(map(type, entries))
+        if safe:
             dict.update(self, entries)
         else:
             for key, value in entries.items() if hasattr(entries, "items") else entries:

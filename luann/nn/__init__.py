@@ -12,6 +12,7 @@ from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 from .normalization import BatchNormalization, SpatialBatchNormalization
+from .pointwise import Identity
 from .pooling import SpatialMaxPooling
 from .shaping import View
 from .table import ParallelTable
@@ -23,6 +24,7 @@ __all__ = [
     "Container",
     "Criterion",
     "Dropout",
+    "Identity",
     "Linear",
     "LogSoftMax",
     "MSECriterion",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from ..errors import Error, ModuleError, TensorTypeError
-from ..types import parse_type, typename
+from ..types import typename
 
 _is_grad_enabled = torch.is_grad_enabled
 _set_grad_enabled = torch._C._set_grad_enabled
@@ -31,7 +31,7 @@ def _one(method: Callable) -> Callable:
         try:
             return method(self, input)
         except Exception as error:
-            raise _located(self, error, input) from error.__cause__
+            _fail(self, error, input)
 
     return call
 
@@ -48,7 +48,7 @@ def _two(method: Callable) -> Callable:
         try:
             return method(self, input, other)
         except Exception as error:
-            raise _located(self, error, input, other) from error.__cause__
+            _fail(self, error, input, other)
 
     return call
 
@@ -65,7 +65,7 @@ def _three(method: Callable) -> Callable:
         try:
             return method(self, input, gradOutput, scale)
         except Exception as error:
-            raise _located(self, error, input, gradOutput) from error.__cause__
+            _fail(self, error, input, gradOutput)
 
     return call
 
@@ -77,7 +77,7 @@ def _any(method: Callable) -> Callable:
             with torch.no_grad():
                 return method(self, *args, **kwargs)
         except Exception as error:
-            raise _located(self, error, *args) from error.__cause__
+            _fail(self, error, *args)
 
     return call
 
@@ -102,15 +102,16 @@ def guard(cls: type) -> None:
             setattr(cls, name, wrapper(method))
 
 
-def _located(module: Any, error: Exception, *arguments: Any) -> Error:
-    """The error to raise for ``error``, which came out of a computing method of ``module``."""
+def _fail(module: Any, error: Exception, *arguments: Any) -> NoReturn:
+    """Raise for ``error``, which came out of a computing method of ``module``, with one step more of its path."""
+    cause = error.__cause__
     if not isinstance(error, Error):
-        error = _translated(module, error, *arguments)
+        error, cause = _translated(module, error, *arguments), error
     trail = error.__dict__.setdefault("_trail", [])
     if not trail or trail[-1] is not module:
         trail.append(module)
-        error.path = _path(trail)
-    return error
+    error.path = _path(trail)
+    raise error from cause
 
 
 def _path(trail: list) -> str:
@@ -126,31 +127,27 @@ def _path(trail: list) -> str:
 
 
 def _translated(module: Any, error: Exception, *arguments: Any) -> Error:
+    """The Error that tells what ``error``, an exception of somebody else's, means."""
     try:
         module._diagnose(*arguments[:1])
     except Error as better:
-        better.__cause__ = error
         return better
     own = getattr(module, "_type", None)
-    given = arguments[0] if arguments else None
+    value = arguments[0] if arguments else None
     if (
         isinstance(error, RuntimeError)
         and own is not None
-        and isinstance(given, torch.Tensor)
-        and given.is_floating_point()
-        and typename(given) != own
-        and parse_type(own)[0] is not None
+        and isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and typename(value) != own
     ):
-        translated: Error = TensorTypeError(
-            f"the module is of type {own}, the input is a {typename(given)}; convert one of them "
-            f"(module.type({typename(given)!r}) or the input)"
+        return TensorTypeError(
+            f"the module is of type {own}, the input is a {typename(value)}; convert one of them "
+            f"(module.type({typename(value)!r}) or the input)"
         )
-    else:
-        text = str(error).split("\n")[0] or type(error).__name__
-        name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
-        translated = ModuleError(f"{name}{text} (got {', '.join(describe(a) for a in arguments)})")
-    translated.__cause__ = error
-    return translated
+    text = str(error).split("\n")[0] or type(error).__name__
+    name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+    return ModuleError(f"{name}{text} (got {', '.join(describe(a) for a in arguments)})")
 
 
 def describe(value: Any) -> str:

@@ -56,7 +56,10 @@ POOLING_ELEMENTS = 30_000
 def resized(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     """``tensor`` itself, resized if it has another size: a buffer ready to be written with ``out=``."""
     if tensor.shape != size:
-        tensor.resize_(size)
+        if tensor.untyped_storage().resizable():
+            tensor.resize_(size)
+        else:  # memory that came from a file
+            tensor.set_(tensor.new_empty(size))
     return tensor
 
 

@@ -126,6 +126,11 @@ class Object:
             raise ShapeError(f"wanted {wanted}, got {describe(got)}")
 
 
+def given(value: Any, default: Any) -> Any:
+    """``value``, or ``default`` where it is ``None``: an argument that a Lua script left out or gave as ``nil``."""
+    return default if value is None else value
+
+
 def need_tensor(value: Any, what: str = "input") -> torch.Tensor:
     """``value``, which must be a tensor."""
     if not isinstance(value, torch.Tensor):

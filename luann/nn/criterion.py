@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from . import _kernels as kernels
 from ._guard import describe
 from ._kernels import resized
-from ._object import Object
+from ._object import Object, given
 
 K = TypeVar("K", bound="Criterion")
 
@@ -77,7 +77,7 @@ class ClassNLLCriterion(Criterion):
     ) -> None:
         super().__init__()
         self.sizeAverage = sizeAverage is not False
-        self.ignoreIndex = -100 if ignoreIndex is None else ignoreIndex
+        self.ignoreIndex = given(ignoreIndex, -100)
         if weights is not None:
             if weights.dim() != 1:
                 raise ArgumentError(f"{self._typename}: weights must be a vector, got {describe(weights)}")

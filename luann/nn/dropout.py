@@ -7,6 +7,7 @@ import torch
 from .. import random
 from ..errors import ArgumentError
 from ._kernels import resized
+from ._object import given
 from .module import Module
 
 
@@ -36,7 +37,7 @@ class Dropout(Module):
         stochasticInference: bool | None = None,
     ) -> None:
         super().__init__()
-        self.p = 0.5 if p is None else p
+        self.p = given(p, 0.5)
         self.train = True
         self.inplace = bool(inplace)
         self.stochastic_inference = bool(stochasticInference)

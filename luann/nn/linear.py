@@ -64,7 +64,7 @@ class Linear(Module):
         if ones is None or ones.dtype is not self.weight.dtype or ones.device != self.weight.device:
             self.addBuffer = ones = self.weight.new_ones(n)
         elif ones.shape[0] != n:
-            ones.resize_(n).fill_(1)
+            resized(ones, (n,)).fill_(1)
         return ones
 
     def _diagnose(self, input: torch.Tensor) -> None:

@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from . import _kernels as kernels
 from . import utils
 from ._kernels import resized
-from ._object import need_size
+from ._object import given, need_size
 from .module import Module
 
 
@@ -49,9 +49,9 @@ class BatchNormalization(Module):
         if affine not in (None, True, False):
             raise ArgumentError(f"{self._typename}: affine must be true or false, got {affine!r}")
         self.affine = affine is not False
-        self.eps = 1e-5 if eps is None else eps
+        self.eps = given(eps, 1e-5)
         self.train = True
-        self.momentum = 0.1 if momentum is None else momentum
+        self.momentum = given(momentum, 0.1)
         self.running_mean = torch.zeros(nOutput)
         self.running_var = torch.ones(nOutput)
         if self.affine:

@@ -7,6 +7,7 @@ import torch
 from ..errors import ArgumentError
 from . import _kernels as kernels
 from ._kernels import resized
+from ._object import given
 from .module import Module
 
 
@@ -25,8 +26,8 @@ class Threshold(Module):
 
     def __init__(self, th: float | None = None, v: float | None = None, ip: bool | None = None) -> None:
         super().__init__()
-        self.threshold = 1e-6 if th is None else th
-        self.val = 0 if v is None else v
+        self.threshold = given(th, 1e-6)
+        self.val = given(v, 0)
         self.inplace = bool(ip)
         self.validateParameters()
 

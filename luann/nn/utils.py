@@ -9,6 +9,7 @@ import torch
 
 from .. import types
 from ..errors import ArgumentError, TensorTypeError
+from ._kernels import resized
 
 
 def check_device(device: torch.device | None) -> None:
@@ -78,7 +79,7 @@ def recursiveResizeAs(t1: Any, t2: Any) -> tuple[Any, Any]:
     """Give ``t1`` the structure and sizes of ``t2``; returns both. What ``t1`` lacks is made."""
     if isinstance(t2, torch.Tensor):
         t1 = t1 if isinstance(t1, torch.Tensor) else torch.empty(0, dtype=t2.dtype, device=t2.device)
-        return (t1 if t1.shape == t2.shape else t1.resize_(t2.shape)), t2
+        return resized(t1, t2.shape), t2
     return _pairwise(t1, t2, lambda a, b: recursiveResizeAs(a, b)[0]), t2
 
 

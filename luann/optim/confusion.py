@@ -36,18 +36,24 @@ class ConfusionMatrix:
     names begin with ``_`` are Torch7's buffers, which it needs in a file.
     """
 
+    _frrs: Tensor
+    _classFrrs: Tensor
+    _fars: Tensor
+    _classFars: Tensor
+
     def __init__(self, nclasses: int | Sequence[str], classes: Sequence[str] | None = None) -> None:
-        if isinstance(nclasses, (list, tuple)):
-            nclasses, classes = len(nclasses), nclasses
-        if nclasses < 1:
-            raise ArgumentError(f"a confusion matrix needs at least one class, got {nclasses}")
-        self.mat = torch.zeros(nclasses, nclasses, dtype=torch.int64, device="cpu")
-        self.valids = torch.zeros(nclasses, dtype=torch.float32, device="cpu")
+        if isinstance(nclasses, Sequence):
+            classes = nclasses
+        n = len(nclasses) if isinstance(nclasses, Sequence) else nclasses
+        if n < 1:
+            raise ArgumentError(f"a confusion matrix needs at least one class, got {n}")
+        self.mat = torch.zeros(n, n, dtype=torch.int64, device="cpu")
+        self.valids = torch.zeros(n, dtype=torch.float32, device="cpu")
         self.unionvalids = torch.zeros_like(self.valids)
-        self.nclasses = nclasses
-        self.totalValid = 0
-        self.averageValid = 0
-        self.averageUnionValid = 0
+        self.nclasses = n
+        self.totalValid: float = 0
+        self.averageValid: float = 0
+        self.averageUnionValid: float = 0
         self.classes = [] if classes is None else classes
         self._mat_flat = self.mat.view(-1)
         self._target = self.valids.new_empty(0)
@@ -57,7 +63,7 @@ class ConfusionMatrix:
         self._targ_idx = self.mat.new_empty(0)
 
     def _restore(self, fields: Mapping[str, Any], version: int) -> None:
-        self.__init__(fields["nclasses"])  # older versions of optim saved fewer fields
+        ConfusionMatrix.__init__(self, fields["nclasses"])  # older versions of optim saved fewer fields
         self.__dict__.update(fields)
 
     def add(self, prediction: float | Tensor | Sequence[float], target: float | Tensor | Sequence[float]) -> None:
@@ -71,18 +77,18 @@ class ConfusionMatrix:
             ShapeError: neither a label nor a vector.
             ArgumentError: a label beyond the number of classes.
         """
-        p = self._label(prediction, self._prediction, self._pred_idx)
         t = self._label(target, self._target, self._targ_idx)
+        p = self._label(prediction, self._prediction, self._pred_idx)
         if t >= 1:
             self._check(p, p, t)
-            self.mat[t - 1, p - 1] += 1
+            self.mat[int(t) - 1, int(p) - 1] += 1
 
     def batchAdd(self, predictions: Tensor | Sequence, targets: Tensor | Sequence) -> None:
         """Count a batch of samples.
 
         Args:
-            predictions: N labels (as vector or N×1), or N×C scores, of which the greatest of each row is taken. A list may
-                hold numbers or tensors.
+            predictions: N labels (as vector or N×1), or N×C scores, of which the greatest of each row is taken.
+                A list may hold numbers or tensors.
             targets: likewise; as a matrix usually one-hot rows.
 
         Raises:
@@ -102,14 +108,13 @@ class ConfusionMatrix:
             self._mat_flat = self.mat.view(-1)
             self._mat_flat.index_add_(0, cells, self.mat.new_ones(()).expand(cells.shape))
 
-    def _label(self, value: Any, floats: Tensor, indices: Tensor) -> int:
-        if not isinstance(value, (int, float)):
-            value = _tensor(value)
-            if value.dim() > 1:
-                raise ShapeError(f"add takes a label or a vector, got a tensor of size {tuple(value.shape)}; see batchAdd")
-            value = self._greatest(_copied(value, floats), indices) if value.dim() else value
-            value = value.item()
-        return int(value)
+    def _label(self, value: Any, floats: Tensor, indices: Tensor) -> float:
+        if isinstance(value, (int, float)):
+            return value
+        value = _tensor(value)
+        if value.dim() > 1:
+            raise ShapeError(f"add takes a label or a vector, got a tensor of size {tuple(value.shape)}; see batchAdd")
+        return (self._greatest(_copied(value, floats), indices) if value.dim() else value).item()
 
     def _labels(self, name: str, values: Any, floats: Tensor, indices: Tensor) -> Tensor:
         values = _tensor(values)
@@ -126,10 +131,10 @@ class ConfusionMatrix:
         torch.max(scores, -1, keepdim=True, out=(self._max.resize_(size), indices.resize_(size)))
         return indices.add_(1)
 
-    def _check(self, lowest: int, highest: int, target: int) -> None:
-        if lowest < 1 or highest > self.nclasses or target > self.nclasses:
-            bad = lowest if lowest < 1 else max(highest, target)
-            raise ArgumentError(f"label {bad} is not one of the classes 1 to {self.nclasses}")
+    def _check(self, lowest: float, highest: float, target: float) -> None:
+        for label in (lowest, highest, target):
+            if not 1 <= label <= self.nclasses:  # NaN is none of them either
+                raise ArgumentError(f"label {label} is not one of the classes 1 to {self.nclasses}")
 
     def zero(self) -> None:
         """Forget all samples."""
@@ -141,7 +146,7 @@ class ConfusionMatrix:
         self.averageUnionValid = 0
 
     def updateValids(self) -> None:
-        """Compute ``valids``, ``unionvalids``, ``averageValid``, ``averageUnionValid`` and ``totalValid`` from ``mat``."""
+        """Bring ``valids``, ``unionvalids``, their averages and ``totalValid`` up to date with ``mat``."""
         counts = self.mat.double()
         right = counts.diagonal()
         occurred, taken = counts.sum(1), counts.sum(0)
@@ -155,8 +160,8 @@ class ConfusionMatrix:
     def farFrr(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """False rejection and false acceptance rates.
 
-        A class's false rejection rate is the part of its samples taken for another class; its false acceptance rate is the
-        mean, over the other classes that occurred, of the part of their samples taken for it (NaN if there is none).
+        A class's false rejection rate is the part of its samples taken for another class; its false acceptance rate is
+        the mean, over the other classes that occurred, of the part of their samples taken for it (NaN without any).
 
         Returns:
             (frrs by class, fars by class, frrs, fars), DoubleTensors that the next call overwrites: the first two have
@@ -183,7 +188,7 @@ class ConfusionMatrix:
         width = max(8, 1 + math.ceil(math.log10(most))) if most > 0 else 8
         named = self._name(1) is not None
         rows = []
-        for t, (row, valid) in enumerate(zip(self.mat.tolist(), self.valids.tolist()), 1):
+        for t, (row, valid) in enumerate(zip(self.mat.tolist(), self.valids.tolist(), strict=True), 1):
             counts = "".join(f"{int(count):{width}d}" for count in row)
             end = "]] " if t == self.nclasses else "]  "
             name = f"\t[class: {self._name(t) or ''}]" if named else ""
@@ -215,7 +220,7 @@ def _tensor(values: Any) -> Tensor:
 
 def _copied(values: Tensor, floats: Tensor) -> Tensor:
     """The values in one of Torch7's buffers, as floats."""
-    return floats.resize_(values.shape).copy_(values)
+    return floats.resize_(values.shape).copy_(values.detach())
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,8 +1,9 @@
 """What every optimiser shares: reading its two tables, calling the function, leaving autograd out.
 
-An optimiser keeps no state of its own. Its settings stand in ``config``, what it remembers from call to call in ``state``,
-both under Torch7's field names; given one table, it uses that for both. A table is a dict (a :class:`luann.Table` is
-one), another mapping, or any object whose attributes are the fields, such as an ``argparse.Namespace``.
+An optimiser keeps no state of its own. Its settings stand in ``config``, what it remembers from call to call in
+``state``, both under Torch7's field names; given one table, it uses that for both. A table is a dict (a
+:class:`luann.Table` is one), another mapping, or any object whose attributes are the fields, such as an
+``argparse.Namespace``.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def tables(config: Any, state: Any) -> tuple[Any, Any]:
 
 
 def option(table: Any, name: str, default: Any = None) -> Any:
-    """The field ``name`` of a table, or ``default`` where it is missing, ``None`` or ``False`` (Lua's ``or``: 0 is a value)."""
+    """The field ``name`` of a table; ``default`` where it is missing, ``None`` or ``False``, as with Lua's ``or``."""
     value = table.get(name)
     return default if value is None or value is False else value
 
@@ -65,7 +66,7 @@ def evaluate(feval: Feval, x: Tensor) -> tuple[Any, Tensor]:
     """
     fx, dfdx = feval(x)
     if not isinstance(dfdx, Tensor):
-        raise TensorTypeError(f"feval must return f(x) and the tensor df/dx, its second value is a {type(dfdx).__name__}")
+        raise TensorTypeError(f"feval must return f(x) and the tensor df/dx, got a {type(dfdx).__name__} for df/dx")
     if dfdx.shape != x.shape:
         raise ShapeError(f"feval returned df/dx of shape {tuple(dfdx.shape)} for x of shape {tuple(x.shape)}")
     return fx, dfdx
@@ -79,7 +80,7 @@ def weighted(name: str, weights: Tensor, values: Tensor, state: Any, buffer: str
         weights: as many numbers as ``values``, of any type and on any device.
     """
     if not isinstance(weights, Tensor):
-        raise TensorTypeError(f"{name} must be a tensor with a number for every parameter, got a {type(weights).__name__}")
+        raise TensorTypeError(f"{name} must be a tensor, a number for every parameter, got a {type(weights).__name__}")
     if weights.numel() != values.numel():
         raise ShapeError(f"{name} has {weights.numel()} elements for {values.numel()} parameters")
     product = option(state, buffer)
@@ -88,7 +89,7 @@ def weighted(name: str, weights: Tensor, values: Tensor, state: Any, buffer: str
     return product.copy_(weights.reshape(values.shape)).mul_(values)
 
 
-class no_autograd:  # noqa: N801  # used as a statement, like torch.no_grad
+class no_autograd:  # named like torch.no_grad
     """``torch.no_grad()`` at a third of its cost, for the few operations of an update."""
 
     __slots__ = ("_enabled",)

@@ -6,6 +6,19 @@ from ..errors import FormatError
 from ..types import register
 from .payloads import FIELDS, register_payload
 from .reader import Reader, load
+from .tds import AtomicCounter, Hash, Vec
 from .values import Function, Unknown
 
-__all__ = ["FIELDS", "FormatError", "Function", "Reader", "Unknown", "load", "register", "register_payload"]
+__all__ = [
+    "FIELDS",
+    "AtomicCounter",
+    "FormatError",
+    "Function",
+    "Hash",
+    "Reader",
+    "Unknown",
+    "Vec",
+    "load",
+    "register",
+    "register_payload",
+]

@@ -9,16 +9,15 @@ memory.
 
 from __future__ import annotations
 
-import io
 import math
 import struct
 from typing import Any, BinaryIO
 
 import numpy as np
 
-NOTHING = object()  # "no value", where None is one
+from .longsize import find_long_size
 
-_WINDOW = 1 << 20
+WINDOW = 1 << 20
 _RUN = 32  # pairs of numbers worth handing to numpy
 _LIMIT = 2.0**63  # whole numbers below it become int
 
@@ -78,6 +77,7 @@ class Binary:
         self.mapped = mapped
         self.order = ">" if big else "<"
         self.long_size = 0  # not known yet
+        self.memo: dict = {}  # the objects read so far, which tell sense from nonsense when a long's size is to be found
         self._int = struct.Struct(self.order + "i").unpack_from
         self._double = struct.Struct(self.order + "d").unpack_from
         self._two = struct.Struct(self.order + "ii").unpack_from
@@ -115,7 +115,7 @@ class Binary:
         if n > self.left or self.file is None:
             raise self.cut_off(n, what)
         rest = bytes(self.buf[self.pos : self.limit])
-        wanted = min(max(n, _WINDOW), self.left) - len(rest)
+        wanted = min(max(n, WINDOW), self.left) - len(rest)
         chunk = self.file.read(wanted)
         while len(rest) + len(chunk) < n:
             more = self.file.read(wanted - len(chunk))
@@ -161,6 +161,8 @@ class Binary:
 
     def longs(self, n: int) -> list[int]:
         size = self.long_size
+        if not size:
+            size = self.long_size = find_long_size(self)
         self.need(n * size)
         values = struct.unpack_from(f"{self.order}{n}{'q' if size == 8 else 'i'}", self.buf, self.pos)
         self.pos += n * size
@@ -174,6 +176,18 @@ class Binary:
         start = self.pos
         self.pos += n
         return bytes(self.buf[start : self.pos])
+
+    def string(self, what: str = "a string") -> str:
+        """An int and as many bytes, as a str."""
+        try:
+            start = self.pos + 4
+            end = start + self._int(self.buf, self.pos)[0]
+            if start <= end <= self.limit:
+                self.pos = end
+                return self.buf[start:end].decode("utf-8", "surrogateescape")
+        except struct.error:
+            pass  # the window ends here
+        return self.chars(self.int32(), what).decode("utf-8", "surrogateescape")
 
     # Many numbers at once
 
@@ -208,87 +222,95 @@ class Binary:
         self.base += self.pos + nbytes
         self.buf, self.pos, self.limit = b"", 0, 0
 
-    def scalars(self, keys: list, values: list, n: int) -> Any:
-        """Read up to n entries of a table, as long as both key and value are numbers, strings or booleans.
+    def scalars(self, frame: Any) -> None:
+        """Read entries of a table, as long as both key and value are numbers, strings or booleans.
 
-        Stops before the first that is not, or that does not lie wholly in the window. A key whose value is something
-        else is returned, the position then being at the value; otherwise NOTHING is returned.
+        Stops before the first entry that is not, or that does not lie wholly in the window; where only the value is
+        something else, stops before that, with the key in ``frame.key``.
+
+        Args:
+            frame: the table: see :class:`.frames.TableFrame`.
         """
         buf, pos, limit = self.buf, self.pos, self.limit
-        two, tag_double, double = self._two, self._tag_double, self._double
+        two, tag_double = self._two, self._tag_double
+        keys, values, left = frame.keys, frame.values, frame.left
+        expected = len(values) + 1  # the next key, as long as the keys are 1, 2, 3, ...
         block, next_run = _RUN, 0
         start = pos
         try:
-            while n:
+            while left:
                 start = pos
                 tag, size = two(buf, pos)
-                if tag == 1:
-                    if n >= _RUN and len(keys) >= next_run and pos + 24 <= limit and two(buf, pos + 12)[0] == 1:
-                        done = self._numbers(keys, values, min(n, block), pos)
-                        block = block * 4 if done == block else _RUN
-                        next_run = len(keys) + (0 if done == block else _RUN)
-                        n -= done
-                        pos += done * 24
-                        continue
-                    key = tag_double(buf, pos)[1]
-                    if key.is_integer() and -_LIMIT < key < _LIMIT:
-                        key = int(key)
-                    pos += 12
-                elif tag == 2:
+                if tag == 2:
                     pos += 8
                     end = pos + size
                     if size < 0 or end > limit:
                         break
-                    key = str(buf[pos:end], "utf-8", "surrogateescape")
+                    key = buf[pos:end].decode()
                     pos = end
+                elif tag == 1:
+                    if left >= _RUN and len(values) >= next_run and pos + 24 <= limit and two(buf, pos + 12)[0] == 1:
+                        done = self._numbers(frame, min(left, block), pos)
+                        block = block * 4 if done == block else _RUN
+                        next_run = len(values) + (0 if done == block else _RUN)
+                        left -= done
+                        pos = start = pos + done * 24
+                        keys, expected = frame.keys, len(values) + 1
+                        continue
+                    key = tag_double(buf, pos)[1]
+                    if key.is_integer() and -_LIMIT < key < _LIMIT:
+                        key = int(key)
+                    elif key != key:  # nan is no key: the slow path says so
+                        break
+                    pos += 12
                 else:
                     break
-                tag, size = two(buf, pos)
+                tag, value = tag_double(buf, pos)
                 if tag == 1:
-                    value = double(buf, pos + 4)[0]
                     if value.is_integer() and -_LIMIT < value < _LIMIT and (value or math.copysign(1.0, value) > 0):
                         value = int(value)
                     pos += 12
                 elif tag == 2:
                     at = pos + 8
-                    end = at + size
-                    if size < 0 or end > limit:
+                    end = at + two(buf, pos)[1]
+                    if end < at or end > limit:
                         break
-                    value = str(buf[at:end], "utf-8", "surrogateescape")
+                    value = buf[at:end].decode()
                     pos = end
                 elif tag == 5:
-                    value = size == 1
+                    value = two(buf, pos)[1] == 1
                     pos += 8
-                elif key == key:
-                    self.pos = pos
-                    return key
                 else:
+                    frame.key = key
+                    start = pos
                     break
-                if key != key:  # nan is no key: let the slow path say so
-                    break
-                keys.append(key)
+                if keys is not None:
+                    keys.append(key)
+                elif key == expected:
+                    expected += 1
+                else:
+                    keys = frame.spread()
+                    keys.append(key)
                 values.append(value)
-                n -= 1
+                left -= 1
             else:
                 start = pos
-        except struct.error:  # the window ends within this entry
-            pass
+        except (struct.error, UnicodeDecodeError):
+            pass  # the window ends within this entry, or a string is no UTF-8
         self.pos = start
-        return NOTHING
+        frame.left = left
 
-    def _numbers(self, keys: list, values: list, n: int, pos: int) -> int:
-        """Entries whose key and value are numbers, as many as there are; returns their count, at least one."""
+    def _numbers(self, frame: Any, n: int, pos: int) -> int:
+        """Up to n entries whose key and value are numbers, as many as there are from ``pos`` on; returns how many."""
         n = min(n, (self.limit - pos) // 24)
         run = np.frombuffer(self.buf, self._pair, n, pos)
-        good = (run["kt"] == 1) & (run["vt"] == 1) & (run["k"] == run["k"])
+        keys = run["k"]
+        good = (run["kt"] == 1) & (run["vt"] == 1) & (keys == keys)
         if not good.all():
             n = int(good.argmin())
-            run = run[:n]
-        keys += wholes(run["k"])
-        values += wholes(run["v"])
+            keys = keys[:n]
+        first = len(frame.values) + 1
+        if frame.keys is not None or not np.array_equal(keys, np.arange(first, first + n)):
+            frame.spread().extend(wholes(keys))
+        frame.values += wholes(run["v"][:n])
         return n
-
-
-def window(file: io.RawIOBase | io.BufferedIOBase) -> bytes:
-    """The first bytes of a file."""
-    return file.read(_WINDOW)

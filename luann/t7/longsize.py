@@ -16,18 +16,17 @@ from ..types import Storage
 _AHEAD = 6  # objects to look at
 
 
-def find_long_size(source: Any, memo: dict, tensor: str = "", storage: np.dtype | None = None) -> int:
+def find_long_size(source: Any, tensor: str = "", storage: np.dtype | None = None) -> int:
     """The size of a long, 8 or 4, judged from what begins at the source's position.
 
     Args:
         source: the file, which stays where it is.
-        memo: the objects read so far.
         tensor: the name of the storage class, where a tensor begins.
         storage: the type of the numbers, where a storage begins. With neither, a single long stands here and objects follow.
     """
     for size in (8, 4):
         try:
-            if _Probe(source, memo, size).fits(tensor, storage):
+            if _Probe(source, size).fits(tensor, storage):
                 return size
         except (struct.error, OverflowError):
             pass  # the file ends before that
@@ -35,9 +34,9 @@ def find_long_size(source: Any, memo: dict, tensor: str = "", storage: np.dtype 
 
 
 class _Probe:
-    def __init__(self, source: Any, memo: dict, size: int) -> None:
+    def __init__(self, source: Any, size: int) -> None:
         self.source = source
-        self.memo = memo
+        self.memo = source.memo
         self.size = size
         self.at = source.offset
 

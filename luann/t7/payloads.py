@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
+from .. import random as _random  # its Generator registers itself
+
 FIELDS = object()
 """Yielded by a payload reader that wants a table with fields next, as a Table whatever its keys."""
 
@@ -49,6 +51,16 @@ def _nothing(file: Any, version: float) -> dict:
 def _generator(file: Any, version: float) -> dict:
     # the C struct of THGenerator as it lay in memory, in ASCII files too
     return {"state": file.chars(5048, "the state of a generator")}
+
+
+@register_payload("nn.DataParallelTable")
+def _parallel(file: Any, version: float) -> Generator:
+    if version < 2:
+        return (yield FIELDS)
+    devices = yield  # which are a field as well, and the one that counts
+    fields = yield FIELDS
+    fields["gpuAssignments"] = devices
+    return fields
 
 
 @register_payload("nn.GPU")

@@ -30,7 +30,8 @@ import torch
 from ..errors import FormatError
 from ..table import Table
 from ..types import DTYPES, Storage, classes
-from .binary import NOTHING, Damage, whole
+from .binary import Damage, whole
+from .frames import NOTHING, ObjectFrame, TableFrame
 from .longsize import find_long_size
 from .payloads import FIELDS, payloads, plain
 from .source import open_source
@@ -51,62 +52,6 @@ _STORAGE_OF = {name.replace("Storage", "Tensor"): name for name in _STORAGES}
 _VERSION = re.compile(r"V (.*)", re.DOTALL)
 _MAX_DIMENSIONS = 64
 _MAX_PATH = 16  # steps of a path that an error shows
-
-
-class _TableFrame:
-    """A table being read."""
-
-    __slots__ = ("keys", "values", "left", "key", "index", "start", "as_fields", "result")
-
-    def __init__(self, count: int, index: int, start: int, as_fields: bool) -> None:
-        self.keys: list = []
-        self.values: list = []
-        self.left = count
-        self.key: Any = NOTHING
-        self.index = index
-        self.start = start
-        self.as_fields = as_fields
-        self.result: Any = None  # the object, if something referred to it before it was complete
-
-    def is_list(self) -> bool:
-        """Whether the keys are 1..n, in any order."""
-        keys, n = self.keys, len(self.keys)
-        if n == 0 or self.as_fields:
-            return False
-        return keys == list(range(1, n + 1)) and bool not in map(type, keys[:1]) or (
-            set(map(type, keys)) == {int} and set(keys) == set(range(1, n + 1))
-        )  # fmt: skip
-
-    def may_be_list(self, count: int) -> bool:
-        return not self.as_fields and all(type(k) is int and 1 <= k <= count for k in self.keys)
-
-    def finish(self) -> Any:
-        """The table, complete."""
-        keys, values = self.keys, self.values
-        if self.is_list():
-            if keys[0] != 1 or keys[-1] != len(keys) or keys != list(range(1, len(keys) + 1)):
-                entries = dict(zip(keys, values))
-                values = [entries[i] for i in range(1, len(entries) + 1)]
-            if type(self.result) is list:
-                self.result += values
-                return self.result
-            return values
-        if self.result is not None and type(self.result) is not list:
-            return self.result._extend(keys, values)
-        return Table._from_pairs(keys, values)
-
-
-class _ObjectFrame:
-    """An object whose payload is being read: a generator that asks for the objects within."""
-
-    __slots__ = ("payload", "result", "name", "version", "wants")
-
-    def __init__(self, payload: Generator, result: Any, name: str, version: float) -> None:
-        self.payload = payload
-        self.result = result
-        self.name = name
-        self.version = version
-        self.wants: Any = None
 
 
 class Reader:
@@ -137,10 +82,11 @@ class Reader:
     ) -> None:
         self._device = None if map_location is None else torch.empty(0, device=map_location).device
         self._source, self._close = open_source(file, long_size, format, mmap)
-        self._memo: dict[int, Any] = {}
+        self._memo = self._source.memo
         self._stack: list = []
         self._tables: set[int] = set()  # places of tables that turned out to be no lists after something had referred to them
         self._wrong_guesses: set[int] = set()
+        self._suspect = ""  # the last unknown class, after which all may be out of step
 
     def __enter__(self) -> Reader:
         return self
@@ -159,25 +105,24 @@ class Reader:
     def read(self) -> Any:
         """The next object."""
         start, known = self._source.offset, len(self._memo)
-        value = self._read()
-        if self._wrong_guesses:
-            # a list that refers to itself was not one in the end: read again, knowing it
+        while True:
+            complete = False
+            try:
+                value = self._run()
+                complete = not self._wrong_guesses
+            except Damage as damage:
+                raise FormatError(damage.message + self._hint(), damage.offset, self._path()) from damage.__cause__
+            finally:
+                if not complete:
+                    while len(self._memo) > known:
+                        self._memo.popitem()
+                    self._source.seek(start)
+                self._stack.clear()
+            if complete:
+                return value
+            # what had looked like a list, and was referred to as one, was none in the end: again, knowing it
             self._tables |= self._wrong_guesses
             self._wrong_guesses.clear()
-            while len(self._memo) > known:
-                self._memo.popitem()
-            self._source.seek(start)
-            value = self._read()
-        return value
-
-    def _read(self) -> Any:
-        try:
-            return self._run()
-        except Damage as damage:
-            error = FormatError(damage.message + self._hint(), damage.offset, self._path())
-            raise error from damage.__cause__
-        finally:
-            self._stack.clear()
 
     # The machine
 
@@ -186,13 +131,13 @@ class Reader:
         int32 = source.int32
         scalars = source.scalars
         while True:
-            start = source.offset
+            start = source.base + source.pos
             kind = int32()
             value: Any
             if kind == 1:
                 value = whole(source.double())
             elif kind == 2:
-                value = self._string("a string")
+                value = source.string()
             elif kind == 4:
                 index = int32()
                 if index in memo:
@@ -211,12 +156,9 @@ class Reader:
                     frame = self._table(index, start)
                     memo[index] = frame
                     stack.append(frame)
+                    scalars(frame)
                     if frame.left:
-                        if frame.left > 0:
-                            frame.key = scalars(frame.keys, frame.values, frame.left)
-                            frame.left = frame.left - len(frame.keys)
-                        if frame.left:
-                            continue
+                        continue
                     value = self._finish_table(stack.pop())
             elif kind == 5:
                 value = int32() == 1
@@ -233,27 +175,23 @@ class Reader:
 
             while stack:
                 frame = stack[-1]
-                if type(frame) is not _TableFrame:
+                if type(frame) is not TableFrame:
                     value = self._ask(value)
                     if value is NOTHING:
                         break
                     continue
                 if frame.key is NOTHING:
-                    if value is None or value != value if type(value) is float else value is None:
+                    if value is None or type(value) is float and value != value:
                         raise Damage(f"{'nil' if value is None else value} as the key of a table", start)
                     frame.key = value
                     break
                 frame.left -= 1
                 if value is not None:  # an entry that is nil is none
-                    frame.keys.append(frame.key)
-                    frame.values.append(value)
+                    frame.add(frame.key, value)
                 frame.key = NOTHING
+                scalars(frame)
                 if frame.left:
-                    before = len(frame.keys)
-                    frame.key = scalars(frame.keys, frame.values, frame.left)
-                    frame.left -= len(frame.keys) - before
-                    if frame.left:
-                        break
+                    break
                 value = self._finish_table(stack.pop())
             else:
                 return value
@@ -265,7 +203,7 @@ class Reader:
             if type(value) is list:
                 value = Table._from_pairs(list(range(1, len(value) + 1)), value)
             elif not isinstance(value, Table):
-                raise Damage(f"no table of fields: {_own_payload(frame.name)}", self._source.offset)
+                raise Damage(f"{_kind_of(value)} where the fields of a {frame.name} are wanted", self._source.offset)
         try:
             frame.wants = frame.payload.send(value)
             return NOTHING
@@ -275,38 +213,32 @@ class Reader:
                 self._restore(frame.result, frame.name, end.value, frame.version)
             return frame.result
 
-    def _string(self, what: str) -> str:
-        source = self._source
-        return str(source.chars(source.int32(), what), "utf-8", "surrogateescape")
-
     # References
 
     def _known(self, index: int) -> Any:
         value = self._memo[index]
-        if type(value) is _TableFrame:
+        if type(value) is TableFrame:
             # the table is not complete: decide now what it will be
             if value.result is None:
-                count = len(value.keys) + value.left
-                listed = value.may_be_list(count) and value.start not in self._tables and not _odd_list_key(value, count)
-                value.result = [] if listed else Table()
+                value.result = [] if value.may_be_list() and value.start not in self._tables else Table()
             return value.result
         return value
 
     # Tables
 
-    def _table(self, index: int, start: int) -> _TableFrame:
+    def _table(self, index: int, start: int) -> TableFrame:
         source = self._source
         count = source.int32()
         smallest = source.smallest_entry
         if count < 0 or count * smallest > source.left:
             raise Damage(f"a table of {count} entries, with {max(source.left, 0)} bytes left for them", start)
         top = self._stack[-1] if self._stack else None
-        return _TableFrame(count, index, start, type(top) is _ObjectFrame and top.wants is FIELDS)
+        return TableFrame(count, index, start, type(top) is ObjectFrame and top.wants is FIELDS)
 
-    def _finish_table(self, frame: _TableFrame) -> Any:
-        if type(frame.result) is list and not frame.is_list():
-            self._wrong_guesses.add(frame.start)
+    def _finish_table(self, frame: TableFrame) -> Any:
         value = self._memo[frame.index] = frame.finish()
+        if frame.result is not None and value is not frame.result:
+            self._wrong_guesses.add(frame.start)
         return value
 
     # Functions
@@ -321,7 +253,7 @@ class Reader:
         function = Function(source.chars(source.int32(), "a function"), form=kind)
         if index is not None:
             memo[index] = function
-        self._stack.append(_ObjectFrame(_upvalues(function), function, "", 0))
+        self._stack.append(ObjectFrame(_upvalues(function), function, "", 0))
         return NOTHING
 
     # Objects of classes
@@ -329,7 +261,7 @@ class Reader:
     def _torch(self, index: int) -> Any:
         source = self._source
         start = source.offset
-        name = self._string("the version of a class")
+        name = source.string("the version of a class")
         version: float = 0
         match = _VERSION.fullmatch(name)
         if match:
@@ -338,7 +270,7 @@ class Reader:
             except ValueError:
                 pass
             else:
-                name = self._string("the name of a class")
+                name = source.string("the name of a class")
         if name in _STORAGE_OF:
             value = self._tensor(name)
             self._memo[index] = value
@@ -348,11 +280,13 @@ class Reader:
         if not name.isprintable() or not name:
             raise Damage(f"{name[:40]!r} where the name of a class is wanted", start)
         cls = classes.get(name)
+        if cls is None and name not in payloads:
+            self._suspect = name
         obj = cls.__new__(cls) if cls is not None else Unknown(name, version)
         self._memo[index] = obj
         payload = payloads.get(name, plain)(source, version)
         if isinstance(payload, GeneratorType):
-            self._stack.append(_ObjectFrame(payload, obj, name, version))
+            self._stack.append(ObjectFrame(payload, obj, name, version))
             return NOTHING
         self._restore(obj, name, payload, version)
         return obj
@@ -363,7 +297,11 @@ class Reader:
             if restore is not None:
                 restore(fields, version)
             else:
-                obj.__dict__.update(fields)
+                for key, value in fields.items():
+                    if isinstance(key, str):
+                        setattr(obj, key, value)
+                    else:
+                        vars(obj)[key] = value
         except Exception as error:
             if not self._wrong_guesses:
                 raise Damage(f"{name} cannot be restored from its fields: {error!r}", self._source.offset) from error
@@ -372,7 +310,7 @@ class Reader:
         source = self._source
         dtype = _STORAGES[name]
         if not source.long_size:
-            source.long_size = find_long_size(source, self._memo, storage=dtype)
+            source.long_size = find_long_size(source, storage=dtype)
         start = source.offset
         (count,) = source.longs(1)
         if count < 0:
@@ -384,14 +322,13 @@ class Reader:
     def _tensor(self, name: str) -> torch.Tensor:
         source, memo = self._source, self._memo
         if not source.long_size:
-            source.long_size = find_long_size(source, memo, tensor=_STORAGE_OF[name])
+            source.long_size = find_long_size(source, tensor=_STORAGE_OF[name])
         start = source.offset
         dimensions = source.int32()
         if not 0 <= dimensions <= _MAX_DIMENSIONS:
             raise Damage(f"a tensor of {dimensions} dimensions", start)
-        size = source.longs(dimensions)
-        stride = source.longs(dimensions)
-        offset = source.longs(1)[0] - 1
+        *shape, offset = source.longs(2 * dimensions + 1)
+        size, stride = shape[:dimensions], shape[dimensions:]
         at = source.offset
         kind = source.int32()
         storage = None
@@ -400,9 +337,9 @@ class Reader:
             if index in memo:
                 storage = memo[index]
             else:
-                storage_name = self._string("the version of a class")
+                storage_name = source.string("the version of a class")
                 if storage_name.startswith("V "):
-                    storage_name = self._string("the name of a class")
+                    storage_name = source.string("the name of a class")
                 if storage_name != _STORAGE_OF[name]:
                     raise Damage(f"{storage_name[:40]!r} where a {name} has its storage", at)
                 storage = self._storage(storage_name, index)
@@ -410,7 +347,7 @@ class Reader:
                 raise Damage(f"{_kind_of(storage)} where a {name} has its storage", at)
         elif kind != 0:
             raise Damage(f"an object of type {kind} where a {name} has its storage", at)
-        return self._view(name, size, stride, offset, storage, start)
+        return self._view(name, size, stride, offset - 1, storage, start)
 
     def _view(
         self, name: str, size: list[int], stride: list[int], offset: int, storage: Storage | None, start: int
@@ -443,11 +380,11 @@ class Reader:
         """Where in the nest of objects the reader is."""
         steps = []
         for frame in self._stack:
-            if type(frame) is not _TableFrame:
+            if type(frame) is not TableFrame:
                 continue
             key = frame.key
             if key is NOTHING:
-                steps.append("" if not frame.left else f"{{entry {len(frame.keys) + 1}}}")
+                steps.append("" if not frame.left else f"<key {len(frame.values) + 1}>")
             elif isinstance(key, str) and key.isidentifier():
                 steps.append("." + key)
             else:
@@ -458,26 +395,13 @@ class Reader:
         return "".join(steps)
 
     def _hint(self) -> str:
-        """What may lie behind damage in an object of an unknown class."""
-        for frame in reversed(self._stack):
-            if type(frame) is _ObjectFrame and frame.name:
-                if frame.name not in payloads and frame.name not in classes:
-                    return f"; this is in {_own_payload(frame.name)}"
-                break
-        return ""
-
-
-def _own_payload(name: str) -> str:
-    return (
-        f"{name}, a class that luann does not know: if it has a layout of its own, say it with "
-        f"luann.t7.register_payload({name!r}, ...)"
-    )
-
-
-def _odd_list_key(frame: _TableFrame, count: int) -> bool:
-    """Whether the entry being read already shows that the table is no list."""
-    key = frame.key
-    return key is not NOTHING and not (type(key) is int and 1 <= key <= count)
+        """What else may lie behind damage: an unknown class with a layout of its own."""
+        if not self._suspect:
+            return ""
+        return (
+            f"; or {self._suspect}, which luann does not know, has a layout of its own: "
+            f"say it with luann.t7.register_payload({self._suspect!r}, ...)"
+        )
 
 
 def _kind_of(value: Any) -> str:

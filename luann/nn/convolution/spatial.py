@@ -8,7 +8,7 @@ import torch
 
 from ... import random
 from .. import _kernels as kernels
-from .._object import need_size, need_tensor
+from .._object import given, need_size, need_tensor
 from ..module import Module
 
 
@@ -41,15 +41,14 @@ class SpatialConvolution(Module):
         padH: int | None = None,
     ) -> None:
         super().__init__()
-        dW = 1 if dW is None else dW
-        dH = 1 if dH is None else dH
+        dW, dH = given(dW, 1), given(dH, 1)
         need_size(self, nInputPlane=nInputPlane, nOutputPlane=nOutputPlane, kW=kW, kH=kH, dW=dW, dH=dH)
         self.nInputPlane = nInputPlane
         self.nOutputPlane = nOutputPlane
         self.kW, self.kH = kW, kH
         self.dW, self.dH = dW, dH
-        self.padW = 0 if padW is None else padW
-        self.padH = self.padW if padH is None else padH
+        self.padW = given(padW, 0)
+        self.padH = given(padH, self.padW)
         self.weight = torch.empty(nOutputPlane, nInputPlane, kH, kW)
         self.bias = torch.empty(nOutputPlane)
         self.gradWeight = torch.zeros(nOutputPlane, nInputPlane, kH, kW)

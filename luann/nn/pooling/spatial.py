@@ -6,7 +6,7 @@ import torch
 
 from .. import _kernels as kernels
 from .. import utils
-from .._object import need_size
+from .._object import given, need_size, need_tensor
 from ..module import Module
 
 
@@ -39,11 +39,9 @@ class SpatialMaxPooling(Module):
     ) -> None:
         super().__init__()
         self.kW, self.kH = kW, kH
-        self.dW = kW if dW is None else dW
-        self.dH = kH if dH is None else dH
+        self.dW, self.dH = given(dW, kW), given(dH, kH)
         need_size(self, kW=kW, kH=kH, dW=self.dW, dH=self.dH)
-        self.padW = 0 if padW is None else padW
-        self.padH = 0 if padH is None else padH
+        self.padW, self.padH = given(padW, 0), given(padH, 0)
         self.ceil_mode = False
         self.indices = torch.empty(0, dtype=torch.int64)
 
@@ -92,8 +90,13 @@ class SpatialMaxPooling(Module):
             self._cache = input, kernels.max_pool2d(input, *self._settings())[1]
         return self._cache[1]
 
+    def _diagnose(self, input: torch.Tensor) -> None:
+        fits = need_tensor(input).dim() in (3, 4)
+        self._want(fits, "planes x H x W, or a batch of these", input)
+        tall, wide = self.kH - 2 * self.padH, self.kW - 2 * self.padW
+        self._want(input.shape[-2] >= tall and input.shape[-1] >= wide, f"at least {tall} rows of {wide}", input)
+
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        self._want(input.dim() in (3, 4), "planes x H x W, or a batch of these", input)
         output = self.output
         if not self.train and self._settings() == ((2, 2), (2, 2), (0, 0), (1, 1), False) and input.is_cpu:
             self._cache = input, None

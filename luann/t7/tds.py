@@ -1,0 +1,82 @@
+"""The containers of the rock tds: a hash, a vector and a counter that live outside of Lua's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from ..table import Table
+from ..types import classes, register
+from .binary import Damage
+from .payloads import register_payload
+
+
+@register("tds.Hash")
+class Hash(Table):
+    """A ``tds.Hash``: a :class:`~luann.table.Table`, whatever its keys."""
+
+    __slots__ = ()
+
+    def _restore(self, fields: Table, version: float) -> None:
+        self.update(fields)
+
+
+@register("tds.Vec")
+class Vec(list):
+    """A ``tds.Vec``: a list, in which ``None`` stands for nil."""
+
+    __slots__ = ("__weakref__",)
+
+    def _restore(self, fields: list, version: float) -> None:
+        self += fields
+
+    def __repr__(self) -> str:
+        return f"Vec({super().__repr__()})"
+
+
+@register("tds.AtomicCounter")
+class AtomicCounter:
+    """A ``tds.AtomicCounter``: a number that threads shared, in :attr:`value`."""
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+
+    def __int__(self) -> int:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"AtomicCounter({self.value})"
+
+
+def _count(file: Any, objects: int) -> int:
+    start = file.offset
+    (count,) = file.longs(1)
+    if not 0 <= count <= file.left:
+        raise Damage(f"{count} entries, with {file.left} bytes left for them", start)
+    return count * objects
+
+
+@register_payload("tds.Hash")
+@register_payload("tds_hash")  # its name in early versions
+def _hash(file: Any, version: float) -> Generator:
+    entries = []
+    for _ in range(_count(file, 2)):
+        entries.append((yield))
+    return Table._from_pairs(entries[::2], entries[1::2])
+
+
+@register_payload("tds.Vec")
+@register_payload("tds_vec")
+def _vec(file: Any, version: float) -> Generator:
+    values = []
+    for _ in range(_count(file, 1)):
+        values.append((yield))
+    return values
+
+
+@register_payload("tds.AtomicCounter")
+def _counter(file: Any, version: float) -> dict:
+    return {"value": file.longs(1)[0]}
+
+
+classes["tds_hash"], classes["tds_vec"] = Hash, Vec
