@@ -115,11 +115,9 @@ def test_parameters_that_overlap_or_have_holes_are_counted_exactly():
         layer.weight = storage.as_strided(size, stride, offset)
         net.add(layer)
     (model,) = describe(net)["models"]
-    seen = torch.zeros(100)
     for layer in net.modules:
         layer.weight.fill_(1)
-        seen = torch.maximum(seen, storage)
-    assert model["distinct_numbers"] == int(seen.sum())
+    assert model["distinct_numbers"] == int(storage.sum())
     assert model["numbers"] == 12 + 12 + 5 + 6
 
 
@@ -335,15 +333,11 @@ def command(*arguments, **options):
     )
 
 
-def test_as_a_process(tmp_path):
+def test_as_a_process():
     with command("show", SERIALIZATION / "string_utf8.bin.t7", stdout=subprocess.PIPE) as process:
         out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert out.isascii()
-    with command("show", tmp_path / "missing.t7", stdout=subprocess.PIPE) as process:
-        out, err = process.communicate()
-    assert (process.returncode, out) == (1, b"")
-    assert err.decode() == f"luann: {tmp_path / 'missing.t7'}: No such file or directory\n"
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -49,7 +49,7 @@ _NUMPY = {
 }
 _STORAGES = {name.replace("Tensor", "Storage"): _NUMPY[dtype] for name, dtype in DTYPES.items() if dtype in _NUMPY}
 _STORAGE_OF = {name.replace("Storage", "Tensor"): name for name in _STORAGES}
-_VERSION = re.compile(r"V (.*)", re.DOTALL)
+_VERSION = re.compile(r"V (\d+(?:\.\d+)?)")
 _MAX_DIMENSIONS = 64
 _MAX_PATH = 16  # steps of a path that an error shows
 
@@ -80,12 +80,12 @@ class Reader:
         format: str | None = None,
         mmap: bool = False,
     ) -> None:
-        self._device = None if map_location is None else torch.empty(0, device=map_location).device
+        self._device = torch.empty(0, device="cpu" if map_location is None else map_location).device
         self._source, self._close = open_source(file, long_size, format, mmap)
         self._memo = self._source.memo
         self._stack: list = []
-        self._tables: set[int] = set()  # places of tables that turned out to be no lists after something had referred to them
-        self._wrong_guesses: set[int] = set()
+        self._wrong_guesses: set[int] = set()  # where tables begin that were taken for lists, and are none
+        self._tables: set[int] = set()  # the same, from the pass before
         self._suspect = ""  # the last unknown class, after which all may be out of step
 
     def __enter__(self) -> Reader:
@@ -208,10 +208,15 @@ class Reader:
             frame.wants = frame.payload.send(value)
             return NOTHING
         except StopIteration as end:
-            self._stack.pop()
-            if frame.name:
-                self._restore(frame.result, frame.name, end.value, frame.version)
-            return frame.result
+            fields = end.value
+        except (Damage, MemoryError):
+            raise
+        except Exception as error:
+            raise self._failed(frame.name, error) from error
+        self._stack.pop()
+        if frame.name:
+            self._restore(frame.result, frame.name, fields, frame.version)
+        return frame.result
 
     # References
 
@@ -265,12 +270,8 @@ class Reader:
         version: float = 0
         match = _VERSION.fullmatch(name)
         if match:
-            try:
-                version = whole(float(match[1]))
-            except ValueError:
-                pass
-            else:
-                name = source.string("the name of a class")
+            version = whole(float(match[1]))
+            name = source.string("the name of a class")
         if name in _STORAGE_OF:
             value = self._tensor(name)
             self._memo[index] = value
@@ -282,9 +283,14 @@ class Reader:
         cls = classes.get(name)
         if cls is None and name not in payloads:
             self._suspect = name
-        obj = cls.__new__(cls) if cls is not None else Unknown(name, version)
-        self._memo[index] = obj
-        payload = payloads.get(name, plain)(source, version)
+        try:
+            obj = cls.__new__(cls) if cls is not None else Unknown(name, version)
+            self._memo[index] = obj
+            payload = payloads.get(name, plain)(source, version)
+        except (Damage, MemoryError):
+            raise
+        except Exception as error:
+            raise self._failed(name, error) from error
         if isinstance(payload, GeneratorType):
             self._stack.append(ObjectFrame(payload, obj, name, version))
             return NOTHING
@@ -302,9 +308,16 @@ class Reader:
                         setattr(obj, key, value)
                     else:
                         vars(obj)[key] = value
+        except MemoryError:
+            raise
         except Exception as error:
-            if not self._wrong_guesses:
-                raise Damage(f"{name} cannot be restored from its fields: {error!r}", self._source.offset) from error
+            if not self._wrong_guesses:  # else it is all done again, with the right fields
+                raise self._failed(name, error) from error
+
+    def _failed(self, name: str, error: Exception) -> Damage:
+        """The damage that made the code of a class fail."""
+        what = f"{type(error).__name__}: {error}"
+        return Damage(f"{name} cannot be made from what the file says: {what}", self._source.offset)
 
     def _storage(self, name: str, index: int) -> Storage:
         source = self._source
@@ -360,19 +373,17 @@ class Reader:
                 raise Damage(f"a tensor of sizes {size} and strides {stride}", start)
             elements *= n
             last += (n - 1) * step
-        held = 0 if storage is None else len(storage)
-        if elements and not (0 <= offset and last < held) or elements >= 1 << 63:
-            raise Damage(
-                f"a {name} of sizes {size} and strides {stride} at {offset + 1} leaves its storage of {held} numbers", start
-            )
         tensor = torch.empty(0, dtype=DTYPES[name], device=self._device)
-        if storage is None:
-            return tensor.reshape(size) if size else tensor
-        if self._device is not None and storage.tensor.device != self._device:
+        if not size and storage is None:
+            return tensor
+        held = 0 if storage is None else len(storage)
+        if storage is None or elements and not 0 <= offset <= last < held or elements >= 1 << 63:
+            place = f"at {offset + 1} of a storage of {held} numbers" if storage is not None else "without a storage"
+            raise Damage(f"a {name} of sizes {size} and strides {stride} {place}", start)
+        if storage.tensor.device != self._device:
             storage.tensor = storage.tensor.to(self._device)
-        if elements:
-            return tensor.set_(storage.tensor.untyped_storage(), offset, size, stride)
-        return tensor.set_(storage.tensor.untyped_storage(), 0, size or (0,), stride or (1,))
+        memory = storage.tensor.untyped_storage()
+        return tensor.set_(memory, offset, size, stride) if elements else tensor.set_(memory, 0, size or (0,), stride or (1,))
 
     # Errors
 

@@ -41,14 +41,18 @@ def open_source(
         raise ArgumentError(f"a .t7 file is a path, a file opened in binary mode, or bytes; got {type(file).__name__}")
 
     def leave(position: int) -> None:
-        if file.seekable():
+        if _seekable(file):
             file.seek(position)
 
     return _of_file(file, long_size, format, mmap), leave
 
 
+def _seekable(file: Any) -> bool:
+    return getattr(file, "seekable", bool)()
+
+
 def _of_file(file: Any, long_size: int | None, format: str | None, mmap: bool) -> Source:
-    offset = file.tell() if file.seekable() else 0
+    offset = file.tell() if _seekable(file) else 0
     raw = getattr(file, "raw", file)
     if isinstance(raw, io.FileIO):  # not what merely has a fileno(), such as a gzip file
         status = os.fstat(raw.fileno())
