@@ -26,7 +26,7 @@ demo: $(STAMP)
 lint: $(STAMP)
 	@echo "== lint"
 	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet || { echo "run 'make format'"; exit 1; }
+	@$(BIN)/ruff format --check || { echo "to format them: make format"; exit 1; }
 	@echo "== types"
 	@$(BIN)/mypy
 

@@ -1,4 +1,4 @@
-"""What every test starts from: the defaults of a fresh process."""
+"""What every test starts from, and what is skipped where."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ def _fresh_state() -> Iterator[None]:
     yield
     luann.random.unseed()
     torch.set_default_dtype(dtype)
-    torch.set_default_device(device if device.type != "cpu" else None)
-    torch.set_grad_enabled(True)
+    if torch.get_default_device() != device:
+        torch.set_default_device(device)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+    grad = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert grad, "the test left autograd switched off"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

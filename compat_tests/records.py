@@ -294,7 +294,7 @@ def _pass(check: Checker, prefix: str, wanted: Any, module: Any, seed: int, back
     check.same(prefix + "inputAfterForward", given, wanted.get("inputAfterForward", wanted.input))
     aliases = wanted.aliases
     check.same(prefix + "aliases.outputIsInput", shares(given, output), aliases.outputIsInput)
-    if isinstance(keeper, torch.Tensor) and not isinstance(module, nn.Container) and module.output is not keeper:
+    if _replaced(module, keeper, module.output):
         check.found[prefix + "output object"] = "output has become another tensor object"
     if not backward:
         return
@@ -313,9 +313,14 @@ def _pass(check: Checker, prefix: str, wanted: Any, module: Any, seed: int, back
     )
     after = wanted.get("inputAfterBackward", wanted.get("inputAfterForward", wanted.input))
     check.same(prefix + "inputAfterBackward", given, after)
-    if isinstance(gradKeeper, torch.Tensor) and not isinstance(module, nn.Container):
-        if module.gradInput is not gradKeeper:
-            check.found[prefix + "gradInput object"] = "gradInput has become another tensor object"
+    if _replaced(module, gradKeeper, module.gradInput):
+        check.found[prefix + "gradInput object"] = "gradInput has become another tensor object"
+
+
+def _replaced(module: Any, before: Any, now: Any) -> bool:
+    """Whether one tensor has taken the place of another, where that may not be; a table may."""
+    both = isinstance(before, torch.Tensor) and isinstance(now, torch.Tensor)
+    return both and before is not now and not isinstance(module, nn.Container)
 
 
 def check_criterion(case: tuple[str, str, int]) -> None:

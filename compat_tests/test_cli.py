@@ -340,6 +340,16 @@ def test_as_a_process():
     assert out.isascii()
 
 
+def test_a_file_from_a_pipe(show):
+    reading, writing = os.pipe()
+    os.write(writing, MODEL)
+    os.close(writing)
+    document = show(f"/dev/fd/{reading}", "--json")
+    os.close(reading)
+    assert document["bytes"] is None
+    assert document["models"] == show(SERIALIZATION / "module_sequential.bin.t7", "--json")["models"]
+
+
 def test_a_reader_that_goes_away_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)

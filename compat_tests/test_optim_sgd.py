@@ -246,6 +246,16 @@ def test_short_floats(dtype):
     assert record.config.dfdx.dtype == dtype
 
 
+@pytest.mark.parametrize("types", [(torch.float32, torch.float64), (torch.float64, torch.float32)])
+def test_a_gradient_of_another_type(types):
+    record = optim_records.get(("sgd", "quadratic-momentum"))
+    start, feval = optim_records.problem(record)
+    x = start.to(types[0])
+    for expected in record.x:
+        optim.sgd(lambda x: (0.0, feval(x.double())[1].to(types[1])), x, record.config)
+        torch.testing.assert_close(x.double(), expected, rtol=1e-5, atol=1e-6)  # what is kept in floats
+
+
 @pytest.mark.cuda
 @optim_records.of("sgd")
 def test_record_on_cuda(case):
@@ -310,6 +320,14 @@ def test_a_number_for_every_parameter(name):
         optim.sgd(gradient([1.0, 1.0, 1.0]), x, {name: torch.ones(1)})
     with pytest.raises(TensorTypeError, match=name):
         optim.sgd(gradient([1.0, 1.0, 1.0]), x, {name: [1.0, 1.0, 1.0]})
+
+
+@pytest.mark.parametrize("config", [{"momentum": 0.5}, {"momentum": 0.5, "learningRates": torch.ones(3)}], ids=str)
+def test_a_state_of_other_parameters(config):
+    state = {}
+    optim.sgd(gradient([1.0, 1.0, 1.0]), torch.zeros(3), config, state)
+    with pytest.raises(ShapeError, match=r"in the state has shape \(3,\), the parameters have \(1,\)"):
+        optim.sgd(gradient([1.0]), torch.zeros(1), config, state)
 
 
 def test_what_feval_must_return():

@@ -70,8 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _show(arguments: argparse.Namespace) -> str:
     file = arguments.file
-    loaded = load(file, mmap=os.path.isfile(file))  # a large model is told without reading its numbers
-    document = show.describe(loaded, file, os.path.getsize(file))
+    on_disk = os.path.isfile(file)
+    loaded = load(file, mmap=on_disk)  # a large model is told without reading its numbers
+    document = show.describe(loaded, file, os.path.getsize(file) if on_disk else None)
     return json.dumps(document, indent=1, allow_nan=False) if arguments.json else show.render(document)
 
 

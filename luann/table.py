@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any
+from typing import Any, ClassVar
 
 _PLAIN = frozenset((str, int, float))  # the types of keys that a dict tells apart as Lua does
 
@@ -54,9 +54,9 @@ class Table(dict):
     assigning to an attribute sets the entry. The names of dict's own methods (``keys``, ``values``, ``items``, ``get``,
     ``copy``, ``update``, ...) stay methods: such an entry is reached as ``t['values']``.
 
-    Beyond a dict, two kinds of keys work as in Lua. ``True`` and ``False`` are keys of their own, apart from 1 and 0. What
-    Python cannot hash (a list, another Table) is a key by identity: only that same object finds the entry. Tables
-    without such keys are read at the speed of a dict, and therefore take ``t[True]`` for ``t[1]`` in look-ups.
+    Beyond a dict, two kinds of keys work as in Lua. ``True`` and ``False`` are keys of their own, apart from 1 and 0.
+    What Python cannot hash (a list, another Table) is a key by identity: only that same object finds the entry. A table
+    without such keys is read at the speed of a dict, and therefore takes ``t[True]`` for ``t[1]`` in look-ups.
 
     Args:
         entries: a mapping, or an iterable of (key, value) pairs.
@@ -64,16 +64,16 @@ class Table(dict):
     """
 
     __slots__ = ()
-    _typename = None  # a table has no Torch7 class, even if it has a key of this name
+    _typename: ClassVar[str | None] = None  # a table has no Torch7 class, even if it has a key of this name
+    _plain: ClassVar[type[Table]]  # this class, and what an object becomes with its first odd key, so that
+    _odd: ClassVar[type[Table]]  # tables without such keys need no checks when read
 
     def __init__(self, entries: Any = (), /, **named: Any) -> None:
         self.update(entries, **named)
 
     def __init_subclass__(cls) -> None:
-        # an object changes to this class when it gets its first odd key, so that others need no checks
         if not issubclass(cls, _OddKeys):
-            cls._plain = cls
-            cls._odd = type(cls)(cls.__name__, (_OddKeys, cls), {"__slots__": (), "__module__": cls.__module__})
+            cls._plain, cls._odd = cls, _odd_class(cls)
 
     @classmethod
     def _from_pairs(cls, keys: list, values: list) -> Table:
@@ -175,31 +175,31 @@ class _OddKeys(MutableMapping):
 
     __slots__ = ()
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self: Any, key: Any) -> Any:
         try:
             return dict.__getitem__(self, _stored(key))
         except KeyError:
             raise KeyError(key) from None
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self: Any, key: Any, value: Any) -> None:
         dict.__setitem__(self, _stored(key), value)
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self: Any, key: Any) -> None:
         try:
             dict.__delitem__(self, _stored(key))
         except KeyError:
             raise KeyError(key) from None
 
-    def __contains__(self, key: object) -> bool:
+    def __contains__(self: Any, key: object) -> bool:
         return dict.__contains__(self, _stored(key))
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self: Any) -> Iterator:
         return (k.key if type(k) is _Key else k for k in dict.__iter__(self))
 
-    def __reversed__(self) -> Iterator:
+    def __reversed__(self: Any) -> Iterator:
         return (k.key if type(k) is _Key else k for k in dict.__reversed__(self))
 
-    def popitem(self) -> tuple:
+    def popitem(self: Any) -> tuple:
         key, value = dict.popitem(self)
         return key.key if type(key) is _Key else key, value
 
@@ -207,9 +207,13 @@ class _OddKeys(MutableMapping):
     clear = dict.clear
     __eq__ = dict.__eq__
     __ne__ = dict.__ne__
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
     update = Table.update
     copy = Table.copy
 
 
-Table.__init_subclass__.__func__(Table)
+def _odd_class(cls: type[Table]) -> type[Table]:
+    return type(cls.__name__, (_OddKeys, cls), {"__slots__": (), "__module__": cls.__module__})
+
+
+Table._plain, Table._odd = Table, _odd_class(Table)

@@ -8,6 +8,7 @@ forces the fallbacks, which is how the tests run them.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,9 +25,19 @@ def _private(namespace: str, name: str, overload: str = "default") -> Any:
         return None
 
 
+def _onednn_beats_blas() -> bool:
+    """Whether oneDNN's matrix product is the faster one: on AMD processors with AVX-512, which MKL leaves unused there."""
+    if not torch.backends.mkldnn.is_available() or "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        return False
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return False
+
+
 PRIVATE = True
 
-_onednn_linear = _private("mkldnn", "_linear_pointwise") if torch.backends.mkldnn.is_available() else None
+_onednn_linear = _private("mkldnn", "_linear_pointwise") if _onednn_beats_blas() else None
 _im2col_forward = getattr(_C, "thnn_conv2d", None)
 _im2col_backward = _private("aten", "_slow_conv2d_backward", "output_mask")
 _convolution_backward = _aten.convolution_backward.default._op
@@ -34,6 +45,14 @@ _convolution_backward = _aten.convolution_backward.default._op
 batch_norm_backward = _aten.native_batch_norm_backward.default._op
 threshold_backward = _aten.threshold_backward.grad_input._op
 tanh_backward = _aten.tanh_backward.grad_input._op
+sigmoid_backward = _aten.sigmoid_backward.grad_input._op
+hardtanh_backward = _aten.hardtanh_backward.grad_input._op
+hardshrink_backward = _aten.hardshrink_backward.grad_input._op
+softshrink_backward = _aten.softshrink_backward.grad_input._op
+softplus_backward = _aten.softplus_backward.grad_input._op
+elu_backward = _aten.elu_backward.grad_input._op
+leaky_relu_backward = _aten.leaky_relu_backward.grad_input._op
+glu_backward = _aten.glu_backward.grad_input._op
 max_pool2d = _C.max_pool2d_with_indices
 max_pool2d_backward = _aten.max_pool2d_with_indices_backward.grad_input._op
 nll_loss = _aten.nll_loss_forward.output._op
@@ -41,7 +60,7 @@ nll_loss_backward = _aten.nll_loss_backward.grad_input._op
 mse_loss_backward = _aten.mse_loss_backward.grad_input._op
 
 LINEAR_FLOPS = 2_000_000
-"""From this many floating-point operations on, oneDNN's matrix product is the faster one."""
+"""From this many floating-point operations on, oneDNN's matrix product is the faster one, where it is at all."""
 
 LINEAR_ROWS = 96
 """From this many rows on, that holds for a weight gradient too."""

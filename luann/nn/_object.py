@@ -150,6 +150,18 @@ def need_size(cls: object, **sizes: Any) -> None:
             raise ArgumentError(f"{kind}: {name} must be a whole number from 1 on, got {value!r}")
 
 
+def need_number(cls: object, **numbers: Any) -> None:
+    """Check constructor arguments that are numbers of any kind.
+
+    Raises:
+        ArgumentError: names the class, the argument, and what came.
+    """
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            kind = getattr(cls, "_typename", cls)
+            raise ArgumentError(f"{kind}: {name} must be a number, got {describe(value)}")
+
+
 class _Pickled:
     """A tensor on its way into a pickle.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
 
 from ..errors import ArgumentError, TensorTypeError
+from ..types import Storage
 from ._guard import describe
 from ._kernels import resized
+from ._nested import added, copied
 from ._object import need_size
 from .module import Module
 
@@ -242,3 +244,101 @@ class Parallel(Container):
 
     def __tostring__(self) -> str:
         return self._branches()
+
+
+class Concat(Container):
+    """One input to all modules, their outputs joined along a dimension; the gradients add up.
+
+    Input: what all modules take, a tensor or a table. Output: the modules' outputs, which differ in size along
+    ``dimension`` only.
+
+    Args:
+        dimension: the dimension to join along, from 1, counted in the modules' outputs (a batch dimension counts).
+    """
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        need_size(self, dimension=dimension)
+        self.outputSize = Storage([])
+        self.dimension = dimension
+
+    def _restore(self, fields: dict, version: int) -> None:
+        super()._restore(fields, version)
+        if "size" in self.__dict__:  # its name in old files, which would hide the method
+            self.outputSize = self.__dict__.pop("size")
+
+    def _parts(self, gradOutput: torch.Tensor) -> Iterable[torch.Tensor]:
+        """The part of gradOutput that belongs to each module."""
+        dimension = self.dimension - 1
+        return gradOutput.split([module.output.shape[dimension] for module in self.modules], dimension)
+
+    def _summed(self, grads: Iterable[Any]) -> Any:
+        """The sum of the modules' gradients, in ``gradInput``; ``None`` if no module computes one.
+
+        Each is added before the next module computes its own: they may share the memory for it.
+        """
+        first = True
+        for grad in grads:
+            if grad is not None:
+                self.gradInput = (copied if first else added)(self.gradInput, grad)
+                first = False
+        return None if first else self.gradInput
+
+    def updateOutput(self, input: Any) -> torch.Tensor:
+        outputs = [module.updateOutput(input) for module in self.modules]
+        dimension = self.dimension - 1
+        size = list(outputs[0].shape)
+        size[dimension] = sum(out.shape[dimension] for out in outputs)
+        return torch.cat(outputs, dimension, out=resized(self.output, tuple(size)))
+
+    def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> Any:
+        return self._summed(m.updateGradInput(input, g) for m, g in zip(self.modules, self._parts(gradOutput)))
+
+    def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        for module, part in zip(self.modules, self._parts(gradOutput)):
+            module.accGradParameters(input, part, scale)
+
+    def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
+        return self._summed(m.backward(input, g, scale) for m, g in zip(self.modules, self._parts(gradOutput)))
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: torch.Tensor, lr: float) -> None:
+        for module, part in zip(self.modules, self._parts(gradOutput)):
+            module.accUpdateGradParameters(input, part, lr)
+
+    def __tostring__(self) -> str:
+        return self._branches()
+
+
+class DepthConcat(Concat):
+    """:class:`Concat` of outputs that may also differ in size along the other dimensions: the smaller ones get zeros around.
+
+    Each output lies in the middle of the largest; where that cannot be, one nearer to the beginning.
+    As in Torch7 ``backward`` does not pass ``scale`` on; ``accGradParameters`` does.
+    """
+
+    def _windows(self, whole: torch.Tensor, outputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The parts of ``whole``, which has the size of the output, that belong to each of ``outputs``."""
+        dimension = self.dimension - 1
+        windows = whole.split([out.shape[dimension] for out in outputs], dimension)
+        return [self._middle(window, out.shape, dimension) for window, out in zip(windows, outputs)]
+
+    def _middle(self, window: torch.Tensor, size: tuple[int, ...], dimension: int) -> torch.Tensor:
+        for d, n in enumerate(size):
+            if d != dimension and n != window.shape[d]:
+                window = window.narrow(d, (window.shape[d] - n) // 2, n)
+        return window
+
+    def _parts(self, gradOutput: torch.Tensor) -> list[torch.Tensor]:
+        return self._windows(gradOutput, [module.output for module in self.modules])
+
+    def updateOutput(self, input: Any) -> torch.Tensor:
+        outputs = [module.updateOutput(input) for module in self.modules]
+        size = [max(sizes) for sizes in zip(*(out.shape for out in outputs))]
+        size[self.dimension - 1] = sum(out.shape[self.dimension - 1] for out in outputs)
+        output = resized(self.output, tuple(size)).zero_()
+        for window, out in zip(self._windows(output, outputs), outputs):
+            window.copy_(out)
+        return output
+
+    def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
+        return self._summed(m.backward(input, g) for m, g in zip(self.modules, self._parts(gradOutput)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .. import random
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ModuleError
 from ._kernels import resized
 from ._object import given
 from .module import Module
@@ -83,3 +83,39 @@ class Dropout(Module):
 
     def __tostring__(self) -> str:
         return f"{self._typename}({self.p:f})"
+
+
+class WhiteNoise(Module):
+    """Adds normally distributed noise while training, and its mean in evaluation.
+
+    Input, output: any size. There is no backward pass in evaluation.
+
+    Args:
+        mean, std: of the noise, default 0 and 0.1.
+
+    ``noise`` holds what was added.
+    """
+
+    def __init__(self, mean: float | None = None, std: float | None = None) -> None:
+        super().__init__()
+        self.mean = given(mean, 0)
+        self.std = given(std, 0.1)
+        self.noise = torch.empty(0)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        output = resized(self.output, input.shape)
+        if not self.train:
+            return torch.add(input, self.mean, out=output)
+        return torch.add(input, random.normal(resized(self.noise, input.shape), self.mean, self.std), out=output)
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        if not self.train:
+            raise ModuleError("the backward pass is defined while training only; call training() first")
+        return resized(self.gradInput, gradOutput.shape).copy_(gradOutput)
+
+    def clearState(self) -> WhiteNoise:
+        self.noise.set_()
+        return super().clearState()
+
+    def __tostring__(self) -> str:
+        return f"{self._typename} mean: {self.mean:f}, std: {self.std:f}"

@@ -57,6 +57,21 @@ def option(table: Any, name: str, default: Any = None) -> Any:
     return default if value is None or value is False else value
 
 
+def kept(state: Any, name: str, like: Tensor) -> Tensor | None:
+    """The tensor that an earlier call left in the field ``name``, or ``None``.
+
+    Raises:
+        ShapeError: it has not the shape of ``like``, so the state is that of other parameters.
+    """
+    tensor = option(state, name)
+    if tensor is not None and tensor.shape != like.shape:
+        raise ShapeError(
+            f"{name} in the state has shape {tuple(tensor.shape)}, the parameters have {tuple(like.shape)}: "
+            "the state belongs to another x; start with an empty one"
+        )
+    return tensor
+
+
 def evaluate(feval: Feval, x: Tensor) -> tuple[Any, Tensor]:
     """``feval(x)``, checked: f(x) as it came, and df/dx.
 
@@ -83,7 +98,7 @@ def weighted(name: str, weights: Tensor, values: Tensor, state: Any, buffer: str
         raise TensorTypeError(f"{name} must be a tensor, a number for every parameter, got a {type(weights).__name__}")
     if weights.numel() != values.numel():
         raise ShapeError(f"{name} has {weights.numel()} elements for {values.numel()} parameters")
-    product = option(state, buffer)
+    product = kept(state, buffer, values)
     if product is None:
         product = state[buffer] = torch.empty_like(values, memory_format=torch.contiguous_format)
     return product.copy_(weights.reshape(values.shape)).mul_(values)

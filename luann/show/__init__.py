@@ -3,7 +3,7 @@
 :func:`describe` gives one document of plain dicts, lists, strings and numbers, which ``luann show --json`` prints:
 
 ``file``, ``bytes``
-    the name that was given, and the size of the file.
+    the name that was given, and the size of the file; ``null`` for a pipe.
 ``structure``
     the file's object as a node, cut off where it is deep or long. A node has a ``kind``, and by it:
 

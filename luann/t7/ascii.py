@@ -11,11 +11,15 @@ import re
 from typing import Any
 
 import numpy as np
+import torch
 
 from .binary import Damage
+from .memory import empty
 
 _INTEGER = re.compile(rb"\s*([+-]?\d{1,20})(?:\r?\n)?")
-_NUMBER = re.compile(rb"\s*([+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?))(?:\r?\n)?", re.I)
+_NUMBER = re.compile(
+    rb"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?))(?:\r?\n)?", re.IGNORECASE
+)
 _SPACE = re.compile(rb"\s*")
 _CHUNK = 1 << 20
 
@@ -49,7 +53,12 @@ class Ascii:
         return len(self.data) - self.pos
 
     def at_end(self) -> bool:
-        return _SPACE.match(self.data, self.pos).end() == len(self.data)
+        return self._next() == len(self.data)
+
+    def _next(self) -> int:
+        """Where the next thing begins that is no white space."""
+        match = _SPACE.match(self.data, self.pos)
+        return match.end() if match else self.pos
 
     def seek(self, offset: int) -> None:
         """Go to a place in the file."""
@@ -60,7 +69,7 @@ class Ascii:
         if match is None:
             if self.at_end():
                 raise Damage(f"the file is cut off: {wanted} wanted, nothing left", self.offset)
-            start = _SPACE.match(self.data, self.pos).end()
+            start = self._next()
             raise Damage(f"{self.data[start : start + 20]!r} where {wanted} is wanted", self.base + start)
         self.pos = match.end()
         return match[1]
@@ -81,12 +90,12 @@ class Ascii:
     def double(self) -> float:
         return float(self._match(_NUMBER, "a number").partition(b"(")[0])
 
-    def chars(self, n: int, what: str = "") -> bytes:
+    def chars(self, n: int, what: str = "an object") -> bytes:
         """n raw bytes, and the newline behind them."""
         if n < 0:
-            raise Damage(f"a length of {n} bytes{what and ' for ' + what}", self.offset)
+            raise Damage(f"a length of {n} bytes for {what}", self.offset)
         if n > self.left:
-            raise Damage(f"the file is cut off: {n} bytes wanted{what and ' for ' + what}, {self.left} left", self.offset)
+            raise Damage(f"the file is cut off: {n} bytes wanted for {what}, {self.left} left", self.offset)
         start = self.pos
         self.pos += n
         if n and self.data[self.pos : self.pos + 1] == b"\n":
@@ -97,17 +106,25 @@ class Ascii:
         """An int and as many bytes, as a str."""
         return self.chars(self.int32(), what).decode("utf-8", "surrogateescape")
 
-    def array(self, dtype: np.dtype, n: int) -> np.ndarray:
-        """n numbers, in memory of their own."""
-        if dtype.itemsize == 1:
-            return np.frombuffer(self.chars(n, f"a storage of {n} numbers"), dtype).copy()
-        if 2 * n - 1 > self.left:
+    def storage(self, dtype: torch.dtype, n: int) -> torch.Tensor:
+        """n numbers as a vector, in memory of their own."""
+        # a number takes at least a digit, and a space in between
+        nbytes = n if dtype.itemsize == 1 else 2 * n - 1
+        if nbytes > self.left:
             raise Damage(f"the file is cut off: a storage of {n} numbers wanted, {self.left} bytes left", self.offset)
-        values = np.empty(n, dtype)
-        convert = float if dtype.kind == "f" else int
-        done = 0
+        tensor, values = empty(n, dtype)
+        if dtype.itemsize == 1:
+            values[:] = np.frombuffer(self.chars(n), values.dtype)
+        else:
+            self._numbers(values)
+        return tensor
+
+    def _numbers(self, values: np.ndarray) -> None:
+        """Fill an array with decimal numbers."""
+        convert = float if values.dtype.kind == "f" else int
+        done, n = 0, len(values)
         while done < n:
-            # whole numbers only: a chunk ends at white space, or with the file
+            # numbers must not be cut apart: a chunk ends at white space, or with the file
             end = min(self.pos + min(_CHUNK, 32 * (n - done + 1)), len(self.data))
             if end < len(self.data):
                 end = max(self.data.rfind(b" ", self.pos, end), self.data.rfind(b"\n", self.pos, end), self.pos)
@@ -115,18 +132,15 @@ class Ascii:
             if len(words) > n - done:
                 end -= len(words.pop())
             if not words or self.data.find(b"_", self.pos, end) >= 0:  # Python's numbers may hold _, C's may not
-                break
+                raise Damage(f"a storage of {n} numbers ends after {done}", self.offset)
             try:
                 values[done : done + len(words)] = list(map(convert, words))
             except (ValueError, OverflowError) as error:
                 raise Damage(f"{error}, in a storage of {n} numbers", self.offset) from None
             done += len(words)
             self.pos = end
-        if done < n:
-            raise Damage(f"a storage of {n} numbers ends after {done}", self.offset)
         if n and self.data[self.pos : self.pos + 1] == b"\n":
             self.pos += 1
-        return values
 
     def scalars(self, frame: Any) -> None:
         """Leaves every entry to the reader: see :meth:`.binary.Binary.scalars`."""

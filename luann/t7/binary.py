@@ -1,21 +1,23 @@
 """Primitives of the binary form of .t7: numbers as they lie in memory, 4-byte ints, 8- or 4-byte longs.
 
-Torch7 writes in the byte order and the ``long`` of the machine it runs on, and says neither in the file. The order is
-seen at once from the first number (a type between 0 and 8); the size of a long is found by :mod:`.longsize` when the first one is met.
+Torch7 writes in the byte order and with the ``long`` of the machine it runs on, and says neither in the file. The order
+is seen at once from the first number (a type between 0 and 8); the size of a long is found by :mod:`.longsize` when the
+first one is met.
 
-The file is read through a window of about a megabyte; a large storage goes from the file straight into its
-memory.
+The file is read through a window of about a megabyte; a large storage goes from the file straight into its memory.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+import torch
 
 from .longsize import find_long_size
+from .memory import NUMPY, empty
 
 WINDOW = 1 << 20
 _RUN = 32  # pairs of numbers worth handing to numpy
@@ -57,7 +59,7 @@ class Binary:
         data: the beginning of the file, or all of it (bytes or a mmap).
         offset: where in the file ``data`` begins.
         size: where the file ends.
-        file: an unbuffered or buffered file that stands behind ``data``; ``None`` where that is everything.
+        file: the file (unbuffered or buffered) that stands behind ``data``; ``None`` where that is everything.
         big: whether numbers are in big-endian order.
         mapped: whether storages may use the memory of ``data`` (a private, writable mmap).
     """
@@ -65,9 +67,7 @@ class Binary:
     form = "binary"
     smallest_entry = 12  # bytes of the shortest entry of a table: a key of two ints, nil
 
-    def __init__(
-        self, data: Any, offset: int, size: int, file: BinaryIO | None, big: bool = False, mapped: bool = False
-    ) -> None:
+    def __init__(self, data: Any, offset: int, size: int, file: Any, big: bool = False, mapped: bool = False) -> None:
         self.buf = data
         self.pos = 0
         self.limit = len(data)
@@ -75,9 +75,9 @@ class Binary:
         self.size = size
         self.file = file
         self.mapped = mapped
-        self.order = ">" if big else "<"
+        self.order: Any = ">" if big else "<"
         self.long_size = 0  # not known yet
-        self.memo: dict = {}  # the objects read so far, which tell sense from nonsense when a long's size is to be found
+        self.memo: dict = {}  # the objects read so far; what refers to one makes sense, which helps to find long_size
         self._int = struct.Struct(self.order + "i").unpack_from
         self._double = struct.Struct(self.order + "d").unpack_from
         self._two = struct.Struct(self.order + "ii").unpack_from
@@ -108,7 +108,7 @@ class Binary:
             self.file.seek(offset)
             self.buf, self.base, self.pos, self.limit = b"", offset, 0, 0
 
-    def need(self, n: int, what: str = "") -> None:
+    def need(self, n: int, what: str = "an object") -> None:
         """Have at least n bytes in the window."""
         if self.limit - self.pos >= n:
             return
@@ -126,12 +126,12 @@ class Binary:
         self.buf, self.pos, self.limit = rest + chunk, 0, len(rest) + len(chunk)
 
     def cut_off(self, n: int, what: str) -> Damage:
-        return Damage(f"the file is cut off: {n} bytes wanted{what and ' for ' + what}, {self.left} left", self.offset)
+        return Damage(f"the file is cut off: {n} bytes wanted for {what}, {self.left} left", self.offset)
 
     def peek(self, offset: int, n: int) -> bytes:
         """Up to n bytes from a place in the file, without moving."""
         start = offset - self.base
-        if 0 <= start and (start + n <= self.limit or self.file is None):
+        if start >= 0 and (start + n <= self.limit or self.file is None):
             return bytes(self.buf[start : start + n])
         place = self.file.tell()
         self.file.seek(offset)
@@ -168,10 +168,10 @@ class Binary:
         self.pos += n * size
         return list(values)
 
-    def chars(self, n: int, what: str = "") -> bytes:
+    def chars(self, n: int, what: str = "an object") -> bytes:
         """n raw bytes."""
         if n < 0:
-            raise Damage(f"a length of {n} bytes{what and ' for ' + what}", self.offset)
+            raise Damage(f"a length of {n} bytes for {what}", self.offset)
         self.need(n, what)
         start = self.pos
         self.pos += n
@@ -191,26 +191,32 @@ class Binary:
 
     # Many numbers at once
 
-    def array(self, dtype: np.dtype, n: int) -> np.ndarray:
-        """n numbers, in memory of their own (or that of a private map)."""
-        kind = dtype
-        if dtype == np.int64:
-            kind = np.dtype(f"i{self.long_size}")
-        foreign = kind.newbyteorder(self.order)
-        nbytes = n * kind.itemsize
+    def storage(self, dtype: torch.dtype, n: int) -> torch.Tensor:
+        """n numbers as a vector, in memory of their own (or in that of a private map)."""
+        native = NUMPY[dtype]
+        foreign = (np.dtype(f"i{self.long_size}") if dtype == torch.int64 else native).newbyteorder(self.order)
+        nbytes = n * foreign.itemsize
         if nbytes > self.left:
             raise self.cut_off(nbytes, f"a storage of {n} numbers")
-        if nbytes <= self.limit - self.pos:
-            values = np.frombuffer(self.buf, foreign, n, self.pos)
+        if self.mapped and foreign == native:
+            tensor = torch.from_numpy(np.frombuffer(self.buf, native, n, self.pos))
             self.pos += nbytes
-            if self.mapped and foreign == dtype:
-                return values
-            return values.astype(dtype)  # a copy in any case
-        values = np.empty(n, foreign)
-        self._into(memoryview(values).cast("B"))
-        return values if foreign == dtype else values.astype(dtype)
+            return tensor
+        tensor, values = empty(n, dtype)
+        if nbytes <= self.limit - self.pos:
+            values[:] = np.frombuffer(self.buf, foreign, n, self.pos)
+            self.pos += nbytes
+        elif foreign == native:
+            self._into(values)
+        else:
+            raw = np.empty(n, foreign)
+            self._into(raw)
+            values[:] = raw
+        return tensor
 
-    def _into(self, target: memoryview) -> None:
+    def _into(self, values: np.ndarray) -> None:
+        """Fill an array with what comes next, which goes beyond the window."""
+        target = values.view(np.uint8).data
         nbytes = len(target)
         done = self.limit - self.pos
         target[:done] = self.buf[self.pos : self.limit]

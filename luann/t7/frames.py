@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 from ..table import Table
+from .payloads import Steps
 
 NOTHING = object()
 """Stands for "no value" where ``None`` is one."""
@@ -25,7 +25,7 @@ class TableFrame:
         result: the list or Table that the table becomes, if something had to refer to it before it was complete.
     """
 
-    __slots__ = ("keys", "values", "left", "key", "index", "start", "as_fields", "result")
+    __slots__ = ("as_fields", "index", "key", "keys", "left", "result", "start", "values")
 
     def __init__(self, count: int, index: int, start: int, as_fields: bool) -> None:
         self.keys: list | None = None
@@ -69,14 +69,15 @@ class TableFrame:
                 listed = min(entries) == 1 and max(entries) == n
                 if listed:
                     values = [entries[i] for i in range(1, n + 1)]
-        if type(self.result) is Table:
-            return self.result._extend(self.spread(), values)
+        result = self.result
+        if isinstance(result, Table):
+            return result._extend(self.spread(), values)
         if not listed:
             return Table._from_pairs(self.spread(), values)
-        if self.result is None:
+        if result is None:
             return values
-        self.result += values
-        return self.result
+        result += values
+        return result
 
 
 class ObjectFrame:
@@ -90,9 +91,9 @@ class ObjectFrame:
         wants: what the payload asked for last: FIELDS or ``None``.
     """
 
-    __slots__ = ("payload", "result", "name", "version", "wants")
+    __slots__ = ("name", "payload", "result", "version", "wants")
 
-    def __init__(self, payload: Generator, result: Any, name: str, version: float) -> None:
+    def __init__(self, payload: Steps, result: Any, name: str, version: float) -> None:
         self.payload = payload
         self.result = result
         self.name = name

@@ -9,38 +9,46 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-import numpy as np
+import torch
 
 from ..types import Storage
 
-_AHEAD = 6  # objects to look at
+_AHEAD = 8  # objects to look at
+_SURE = 100
 
 
-def find_long_size(source: Any, tensor: str = "", storage: np.dtype | None = None) -> int:
-    """The size of a long, 8 or 4, judged from what begins at the source's position.
+def find_long_size(source: Any, tensor: str = "", storage: torch.dtype | None = None) -> int:
+    """The size of a long, 8 or 4: that with which more sense can be made of what begins at the source's position.
 
     Args:
         source: the file, which stays where it is.
         tensor: the name of the storage class, where a tensor begins.
-        storage: the type of the numbers, where a storage begins. With neither, a single long stands here and objects follow.
+        storage: the type of the numbers, where a storage begins. With neither, a long stands here and objects follow.
     """
-    for size in (8, 4):
-        try:
-            if _Probe(source, size).fits(tensor, storage):
-                return size
-        except (struct.error, OverflowError):
-            pass  # the file ends before that
-    return 8
+    return max((8, 4), key=lambda size: _Probe(source, size).sense(tensor, storage))  # 8 if both are as good
 
 
 class _Probe:
+    """A reader that builds nothing and says how far it got before something was wrong."""
+
     def __init__(self, source: Any, size: int) -> None:
         self.source = source
         self.memo = source.memo
         self.size = size
         self.at = source.offset
 
-    def take(self, kind: str) -> int:
+    def sense(self, tensor: str, storage: torch.dtype | None) -> int:
+        """-1 for nonsense, else how many objects could be read from here on; _SURE if there can be no doubt."""
+        try:
+            if tensor:
+                return self.tensor(tensor)
+            if storage is not None:
+                return self.storage(storage)
+            return self.objects() if self.long() >= 0 else -1
+        except struct.error:
+            return -1  # the file ends before that
+
+    def take(self, kind: str) -> Any:
         layout = self.source.order + kind
         data = self.source.peek(self.at, struct.calcsize(layout))
         (value,) = struct.unpack(layout, data)
@@ -58,60 +66,57 @@ class _Probe:
         self.at += length
         return data
 
-    def fits(self, tensor: str, storage: np.dtype | None) -> bool:
-        if tensor:
-            return self.tensor(tensor)
-        if storage is not None:
-            return self.storage(storage)
-        return self.long() >= 0 and self.objects()
-
-    def tensor(self, storage: str) -> bool:
+    def tensor(self, storage: str) -> int:
         dimensions = self.take("i")
-        if not 0 <= dimensions <= 64:
-            return False
-        if any(self.long() < 0 for _ in range(2 * dimensions + 1)):
-            return False
+        if not 0 <= dimensions <= 64 or any(self.long() < 0 for _ in range(2 * dimensions + 1)):
+            return -1
         kind = self.take("i")
         if kind == 0:
             return self.objects()
         if kind != 4:
-            return False
+            return -1
         index = self.take("i")
         if index in self.memo:
-            return type(self.memo[index]) is Storage and self.objects()
+            return self.objects() if isinstance(self.memo[index], Storage) else -1
         name = self.text()
         if name is not None and name.startswith(b"V "):
             name = self.text()
-        return name == storage.encode()
+        return _SURE if name == storage.encode() else -1
 
-    def storage(self, dtype: np.dtype) -> bool:
+    def storage(self, dtype: torch.dtype) -> int:
         count = self.long()
-        self.at += count * (self.size if dtype == np.int64 else dtype.itemsize)
-        return 0 <= count and self.at <= self.source.size and self.objects()
+        self.at += count * (self.size if dtype == torch.int64 else dtype.itemsize)
+        return self.objects() if count >= 0 and self.at <= self.source.size else -1
 
-    def objects(self) -> bool:
-        """Whether something like objects follows: no nil, for neither a key nor a value of a table is nil."""
-        for _ in range(_AHEAD):
-            if self.at == self.source.size:
-                return True
-            kind = self.take("i")
-            if kind == 1:
-                self.take("d")
-            elif kind == 2:
-                if self.text() is None:
-                    return False
-            elif kind == 5:
-                if self.take("i") not in (0, 1):
-                    return False
-            elif kind in (3, 4, 7, 8):
-                index = self.take("i")
-                if index in self.memo:
-                    continue
-                if kind != 3:
-                    text = self.text()
-                    return text is not None and (kind != 4 or text.isascii())
-                if not 0 <= self.take("i") <= self.source.size - self.at:
-                    return False
-            else:
-                return False
-        return True
+    def objects(self) -> int:
+        """How many objects can be read in a row. Nil counts as none: it is neither key nor value of a table."""
+        new: set[int] = set()
+        try:
+            for count in range(_AHEAD):
+                if self.at == self.source.size:
+                    return _SURE
+                kind = self.take("i")
+                if kind == 1:
+                    self.take("d")
+                elif kind == 2:
+                    if self.text() is None:
+                        return count
+                elif kind == 5:
+                    if self.take("i") not in (0, 1):
+                        return count
+                elif kind in (3, 4, 7, 8):
+                    index = self.take("i")
+                    if index in self.memo or index in new:
+                        continue
+                    new.add(index)
+                    if kind != 3:
+                        text = self.text()
+                        sure = text is not None and (kind != 4 or (text[:2] == b"V " and text[2:3].isdigit()))
+                        return _SURE if sure else count
+                    if not 0 <= self.take("i") <= self.source.size - self.at:
+                        return count
+                else:
+                    return count
+        except struct.error:
+            return count
+        return _AHEAD

@@ -12,19 +12,18 @@ A file is a sequence of objects; an object is a type (an int) and what belongs t
     7 function  int index, and if new: string bytecode, object upvalues (values)     old
     8 function  int index, and if new: string bytecode, object upvalues ({name, value} each)
 
-The index names an object within its file, so that what was one object is one again. An object can hold itself, and files
-are nested as deeply as their writer liked: the reader keeps a stack of its own, enters an object in the memo
+The index names an object within its file, so that what was one object is one again. An object can hold itself, and
+files are nested as deeply as their writer liked: the reader keeps a stack of its own, enters an object in the memo
 before reading what is in it, and never recurses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..errors import FormatError
@@ -33,21 +32,12 @@ from ..types import DTYPES, Storage, classes
 from .binary import Damage, whole
 from .frames import NOTHING, ObjectFrame, TableFrame
 from .longsize import find_long_size
-from .payloads import FIELDS, payloads, plain
+from .memory import NUMPY
+from .payloads import FIELDS, Steps, payloads, plain
 from .source import open_source
 from .values import Function, Unknown
 
-_NUMPY = {
-    torch.uint8: np.dtype(np.uint8),
-    torch.int8: np.dtype(np.int8),
-    torch.int16: np.dtype(np.int16),
-    torch.int32: np.dtype(np.int32),
-    torch.int64: np.dtype(np.int64),
-    torch.float16: np.dtype(np.float16),
-    torch.float32: np.dtype(np.float32),
-    torch.float64: np.dtype(np.float64),
-}
-_STORAGES = {name.replace("Tensor", "Storage"): _NUMPY[dtype] for name, dtype in DTYPES.items() if dtype in _NUMPY}
+_STORAGES = {name.replace("Tensor", "Storage"): dtype for name, dtype in DTYPES.items() if dtype in NUMPY}
 _STORAGE_OF = {name.replace("Storage", "Tensor"): name for name in _STORAGES}
 _VERSION = re.compile(r"V (\d+(?:\.\d+)?)")
 _MAX_DIMENSIONS = 64
@@ -64,8 +54,8 @@ class Reader:
         map_location: the device for tensors, as in :func:`torch.load`; ``None`` puts all on the CPU, Cuda tensors too.
         long_size: the size of a long in a binary file, 8 or 4 bytes; found out where ``None``.
         format: ``'binary'`` or ``'ascii'``; found out where ``None``.
-        mmap: let tensors use the file's own pages, which are read when first touched; a change of a tensor stays in memory.
-            The file must not change as long as they are in use.
+        mmap: let tensors use the file's own pages, which are read when first touched; what is written to a tensor
+            stays in memory. The file must not change as long as they are in use, and they cannot grow.
 
     Raises:
         FormatError: at once if this is no .t7 file (it says what it is), later if it is damaged.
@@ -181,7 +171,7 @@ class Reader:
                         break
                     continue
                 if frame.key is NOTHING:
-                    if value is None or type(value) is float and value != value:
+                    if value is None or (type(value) is float and value != value):
                         raise Damage(f"{'nil' if value is None else value} as the key of a table", start)
                     frame.key = value
                     break
@@ -273,8 +263,8 @@ class Reader:
             version = whole(float(match[1]))
             name = source.string("the name of a class")
         if name in _STORAGE_OF:
-            value = self._tensor(name)
-            self._memo[index] = value
+            self._memo[index] = NOTHING  # its place, by which what follows can refer to it
+            value = self._memo[index] = self._tensor(name)
             return value
         if name in _STORAGES:
             return self._storage(name, index)
@@ -284,7 +274,7 @@ class Reader:
         if cls is None and name not in payloads:
             self._suspect = name
         try:
-            obj = cls.__new__(cls) if cls is not None else Unknown(name, version)
+            obj = cls.__new__(cls) if cls is not None else Unknown(name, version)  # type: ignore[call-overload]
             self._memo[index] = obj
             payload = payloads.get(name, plain)(source, version)
         except (Damage, MemoryError):
@@ -322,13 +312,14 @@ class Reader:
     def _storage(self, name: str, index: int) -> Storage:
         source = self._source
         dtype = _STORAGES[name]
+        self._memo[index] = NOTHING
         if not source.long_size:
             source.long_size = find_long_size(source, storage=dtype)
         start = source.offset
         (count,) = source.longs(1)
         if count < 0:
             raise Damage(f"a storage of {count} numbers", start)
-        storage = Storage(torch.from_numpy(source.array(dtype, count)))
+        storage = Storage(source.storage(dtype, count))
         self._memo[index] = storage
         return storage
 
@@ -377,13 +368,15 @@ class Reader:
         if not size and storage is None:
             return tensor
         held = 0 if storage is None else len(storage)
-        if storage is None or elements and not 0 <= offset <= last < held or elements >= 1 << 63:
+        if storage is None or (elements and not 0 <= offset <= last < held) or elements >= 1 << 63:
             place = f"at {offset + 1} of a storage of {held} numbers" if storage is not None else "without a storage"
             raise Damage(f"a {name} of sizes {size} and strides {stride} {place}", start)
         if storage.tensor.device != self._device:
             storage.tensor = storage.tensor.to(self._device)
         memory = storage.tensor.untyped_storage()
-        return tensor.set_(memory, offset, size, stride) if elements else tensor.set_(memory, 0, size or (0,), stride or (1,))
+        if elements:
+            return tensor.set_(memory, offset, size, stride)
+        return tensor.set_(memory, 0, size or (0,), stride or (1,))
 
     # Errors
 
@@ -419,7 +412,7 @@ def _kind_of(value: Any) -> str:
     return getattr(value, "typename", None) or type(value).__name__
 
 
-def _upvalues(function: Function) -> Generator:
+def _upvalues(function: Function) -> Steps:
     upvalues = yield
     function.upvalues = upvalues if upvalues else []
     return {}

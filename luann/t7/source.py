@@ -23,7 +23,7 @@ _ASCII_START = re.compile(rb"[0-8]\r?\n")
 def open_source(
     file: Any, long_size: int | None, format: str | None, mmap: bool
 ) -> tuple[Source, Callable[[int], None]]:
-    """Open a path, a binary file or bytes; returns the source, and what to call with the last position to be done with it."""
+    """Open a path, a binary file or bytes; returns the source, and what to call at the end with the last position."""
     if long_size not in (None, 4, 8):
         raise ArgumentError(f"long_size is 4, 8 or None, got {long_size!r}")
     if format not in (None, "binary", "ascii"):
@@ -31,7 +31,7 @@ def open_source(
     if isinstance(file, (bytes, bytearray, memoryview)):
         return _source(bytes(file), 0, None, None, long_size, format, mmap), lambda position: None
     if isinstance(file, (str, os.PathLike)):
-        own = open(file, "rb", buffering=0)
+        own = open(file, "rb", buffering=0)  # noqa: SIM115  # closed by whoever reads
         try:
             return _of_file(own, long_size, format, mmap), lambda position: own.close()
         except BaseException:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 from ..table import Table
 from ..types import classes, register
 from .binary import Damage
-from .payloads import register_payload
+from .payloads import Steps, register_payload
 
 
 @register("tds.Hash")
@@ -58,8 +57,8 @@ def _count(file: Any, objects: int) -> int:
 
 @register_payload("tds.Hash")
 @register_payload("tds_hash")  # its name in early versions
-def _hash(file: Any, version: float) -> Generator:
-    entries = []
+def _hash(file: Any, version: float) -> Steps:
+    entries: list = []
     for _ in range(_count(file, 2)):
         entries.append((yield))
     return Table._from_pairs(entries[::2], entries[1::2])
@@ -67,8 +66,8 @@ def _hash(file: Any, version: float) -> Generator:
 
 @register_payload("tds.Vec")
 @register_payload("tds_vec")
-def _vec(file: Any, version: float) -> Generator:
-    values = []
+def _vec(file: Any, version: float) -> Steps:
+    values: list = []
     for _ in range(_count(file, 1)):
         values.append((yield))
     return values

@@ -99,13 +99,13 @@ class Function:
 
     Attributes:
         dumped: its bytecode, as Lua's ``string.dump`` gave it.
-        upvalues: the variables it closes over, as the file has them: a list of Tables with ``name`` and ``value`` (and ``id``
-            in files of late versions), or in old files a list of values.
+        upvalues: the variables it closes over, as the file has them: a list of Tables with ``name`` and ``value`` (and
+            ``id`` in late versions), or in old files a list of values.
         form: the number that marks it in the file: 8 today, 6 and 7 in old files.
     """
 
     _typename = None
-    __slots__ = ("dumped", "upvalues", "form", "__weakref__")
+    __slots__ = ("__weakref__", "dumped", "form", "upvalues")
 
     def __init__(self, dumped: bytes, upvalues: Any = (), form: int = 8) -> None:
         self.dumped = dumped

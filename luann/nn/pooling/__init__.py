@@ -1,5 +1,30 @@
 """Pooling and unpooling, after the manual's chapter on convolution."""
 
-from .spatial import SpatialMaxPooling
+from .fractional import SpatialFractionalMaxPooling, VolumetricFractionalMaxPooling
+from .spatial import (
+    SpatialAdaptiveAveragePooling,
+    SpatialAdaptiveMaxPooling,
+    SpatialAveragePooling,
+    SpatialDilatedMaxPooling,
+    SpatialMaxPooling,
+)
+from .temporal import TemporalDynamicKMaxPooling, TemporalMaxPooling
+from .unpooling import SpatialMaxUnpooling, VolumetricMaxUnpooling
+from .volumetric import VolumetricAveragePooling, VolumetricDilatedMaxPooling, VolumetricMaxPooling
 
-__all__ = ["SpatialMaxPooling"]
+__all__ = [
+    "SpatialAdaptiveAveragePooling",
+    "SpatialAdaptiveMaxPooling",
+    "SpatialAveragePooling",
+    "SpatialDilatedMaxPooling",
+    "SpatialFractionalMaxPooling",
+    "SpatialMaxPooling",
+    "SpatialMaxUnpooling",
+    "TemporalDynamicKMaxPooling",
+    "TemporalMaxPooling",
+    "VolumetricAveragePooling",
+    "VolumetricDilatedMaxPooling",
+    "VolumetricFractionalMaxPooling",
+    "VolumetricMaxPooling",
+    "VolumetricMaxUnpooling",
+]

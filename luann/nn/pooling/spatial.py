@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
 
-from .. import _kernels as kernels
-from .. import utils
+from .._kernels import _private, resized
 from .._object import given, need_size, need_tensor
 from ..module import Module
+from . import _kernels as kernels
+from ._places import KeepsPlaces, _MaxPooling
+
+_IMAGES = "planes x H x W, or a batch of these"
 
 
-class SpatialMaxPooling(Module):
+class SpatialMaxPooling(_MaxPooling):
     """The maximum of each kW x kH window.
 
     Input: planes x H x W, or a batch of these. Output: the same number of planes, of
     ``⌊(H + 2 padH - kH) / dH⌋ + 1`` by ``⌊(W + 2 padW - kW) / dW⌋ + 1``; after :meth:`ceil` rounded up, less the windows that would
-    begin in the padding.
+    begin in the padding (without padding, Torch7 keeps a window beyond the input).
 
     Args:
         kW, kH: window width and height.
@@ -25,8 +31,8 @@ class SpatialMaxPooling(Module):
     ``indices`` holds, for each output, the place of its maximum in the plane, counted from 1 along the rows.
     """
 
-    ceil_mode = False
     padW = padH = 0  # older files lack them
+    _extent = ("iheight", "iwidth")
 
     def __init__(
         self,
@@ -45,75 +51,222 @@ class SpatialMaxPooling(Module):
         self.ceil_mode = False
         self.indices = torch.empty(0, dtype=torch.int64)
 
-    def _restore(self, fields: dict, version: int) -> None:
-        super()._restore(fields, version)
-        if "indices" in self.__dict__:  # converted along with everything else by Torch7's float()
-            self.__dict__["indices"] = self.__dict__["indices"].long()
-
-    def ceil(self) -> SpatialMaxPooling:
-        """Round the output's size up; returns the module."""
-        self.ceil_mode = True
-        return self
-
-    def floor(self) -> SpatialMaxPooling:
-        """Round the output's size down; returns the module."""
-        self.ceil_mode = False
-        return self
-
-    # PyTorch's kernels count from 0; Torch7's indices are made when somebody asks for them. _cache holds the last input and
-    # the places of its maxima, or None for the latter where they were not computed.
-
-    @property
-    def indices(self) -> torch.Tensor:
-        if self._cache is not None:
-            kept = self.__dict__.setdefault("indices", torch.empty(0, dtype=torch.int64))
-            kept.set_(self._places(self._cache[0]).contiguous() + 1)
-            self._cache = None
-        return self.__dict__["indices"]
-
-    @indices.setter
-    def indices(self, value: torch.Tensor) -> None:
-        self.__dict__["indices"] = value
-        self._cache = None
-
-    def _settle(self) -> None:
-        self.indices  # noqa: B018  reading it makes it
-
     def _settings(self) -> tuple:
         return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
 
-    def _places(self, input: torch.Tensor) -> torch.Tensor:
-        """The places of the maxima, counted from 0."""
-        if self._cache is None:
-            return self.indices - 1
-        if self._cache[1] is None:
-            self._cache = input, kernels.max_pool2d(input, *self._settings())[1]
-        return self._cache[1]
-
-    def _diagnose(self, input: torch.Tensor) -> None:
-        fits = need_tensor(input).dim() in (3, 4)
-        self._want(fits, "planes x H x W, or a batch of these", input)
-        tall, wide = self.kH - 2 * self.padH, self.kW - 2 * self.padW
-        self._want(input.shape[-2] >= tall and input.shape[-1] >= wide, f"at least {tall} rows of {wide}", input)
-
-    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        output = self.output
-        if not self.train and self._settings() == ((2, 2), (2, 2), (0, 0), (1, 1), False) and input.is_cpu:
+    def _pool(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.train and input.is_cpu and self._settings() == ((2, 2), (2, 2), (0, 0), (1, 1), False):
             self._cache = input, None
-            return kernels.max_pool_2x2(output, input)
-        places = None if self._cache is None else self._cache[1]
-        self._cache = input, kernels.max_pool_into(output, places, input, self._settings())
-        return output
-
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        gradInput = kernels.resized(self.gradInput, input.shape)
-        places = self._places(input)
-        return kernels.max_pool2d_backward(gradOutput, input, *self._settings(), places, grad_input=gradInput)
-
-    def clearState(self) -> SpatialMaxPooling:
-        utils.clear(self, "indices")
-        return super().clearState()
+            return kernels.max_pool_2x2(self.output, input)
+        return super()._pool(input)
 
     def __tostring__(self) -> str:
         text = f"{self._typename}({self.kW}x{self.kH}, {self.dW},{self.dH}"
         return text + (f", {self.padW},{self.padH})" if self.padW or self.padH else ")")
+
+
+class SpatialDilatedMaxPooling(SpatialMaxPooling):
+    """:class:`SpatialMaxPooling` over every dilationW-th column and dilationH-th row of a larger window.
+
+    Input, output: as there, with a window of ``dilationW (kW - 1) + 1`` by ``dilationH (kH - 1) + 1``.
+
+    Args:
+        kW, kH, dW, dH, padW, padH: as there.
+        dilationW, dilationH: steps within the window, default 1.
+    """
+
+    def __init__(
+        self,
+        kW: int,
+        kH: int,
+        dW: int | None = None,
+        dH: int | None = None,
+        padW: int | None = None,
+        padH: int | None = None,
+        dilationW: int | None = None,
+        dilationH: int | None = None,
+    ) -> None:
+        super().__init__(kW, kH, dW, dH, padW, padH)
+        self.dilationW, self.dilationH = given(dilationW, 1), given(dilationH, 1)
+        need_size(self, dilationW=self.dilationW, dilationH=self.dilationH)
+
+    def _settings(self) -> tuple:
+        dilation = (self.dilationH, self.dilationW)
+        return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), dilation, self.ceil_mode
+
+    def __tostring__(self) -> str:
+        return f"{super().__tostring__()[:-1]}, {self.dilationW},{self.dilationH})"
+
+
+class SpatialAveragePooling(Module):
+    """The mean of each kW x kH window.
+
+    Input: planes x H x W, or a batch of these. Output: as that of :class:`SpatialMaxPooling`.
+
+    Args:
+        kW, kH: window width and height.
+        dW, dH: steps, default 1.
+        padW, padH: zeros added on each side, default 0, at most half the window.
+
+    The mean is over the padding, too; after :meth:`setCountExcludePad` it is not. ``divide`` set to false, as it is taken to be
+    in files from before there was this field, gives the mean times kW kH.
+    """
+
+    padW = padH = 0
+    ceil_mode = False
+    count_include_pad = True
+    divide = False
+
+    def __init__(
+        self,
+        kW: int,
+        kH: int,
+        dW: int | None = None,
+        dH: int | None = None,
+        padW: int | None = None,
+        padH: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kW, self.kH = kW, kH
+        self.dW, self.dH = given(dW, 1), given(dH, 1)
+        need_size(self, kW=kW, kH=kH, dW=self.dW, dH=self.dH)
+        self.padW, self.padH = given(padW, 0), given(padH, 0)
+        self.ceil_mode = False
+        self.count_include_pad = True
+        self.divide = True
+
+    def ceil(self) -> SpatialAveragePooling:
+        """Round the output's size up; returns the module."""
+        self.ceil_mode = True
+        return self
+
+    def floor(self) -> SpatialAveragePooling:
+        """Round the output's size down; returns the module."""
+        self.ceil_mode = False
+        return self
+
+    def setCountIncludePad(self) -> SpatialAveragePooling:
+        """Take the mean over the padding, too; returns the module."""
+        self.count_include_pad = True
+        return self
+
+    def setCountExcludePad(self) -> SpatialAveragePooling:
+        """Take the mean without the padding; returns the module."""
+        self.count_include_pad = False
+        return self
+
+    def _settings(self) -> tuple:
+        return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
+
+    def _diagnose(self, input: torch.Tensor) -> None:
+        self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
+        tall, wide = self.kH - 2 * self.padH, self.kW - 2 * self.padW
+        self._want(input.shape[-2] >= tall and input.shape[-1] >= wide, f"at least {tall} rows of {wide}", input)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        output = kernels.average_pool_into(self.output, input, self._settings(), self.count_include_pad)
+        return output if self.divide else output.mul_(self.kW * self.kH)
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
+        gradInput = self.gradInput
+        if gradInput is None:
+            return None
+        kernels.average_pool_backward(gradInput, gradOutput, input, self._settings(), self.count_include_pad)
+        return gradInput if self.divide else gradInput.mul_(self.kW * self.kH)
+
+    def __tostring__(self) -> str:
+        text = f"{self._typename}({self.kW}x{self.kH}, {self.dW},{self.dH}"
+        return text + (f", {self.padW},{self.padH})" if self.padW or self.padH else ")")
+
+
+class SpatialAdaptiveMaxPooling(KeepsPlaces, Module):
+    """The maxima of W x H windows that together cover the image, whatever its size.
+
+    Input: planes x iH x iW, or a batch of these. Output: planes x H x W, or a batch. Window ``i`` of a dimension takes the elements
+    from ``⌊i n / N⌋`` up to ``⌈(i + 1) n / N⌉``, n being the input's size and N the output's.
+
+    Args:
+        W, H: output width and height.
+
+    ``indices`` holds two such outputs: the row and the column of each maximum within its window, counted from 1.
+    """
+
+    def __init__(self, W: int, H: int) -> None:
+        super().__init__()
+        need_size(self, W=W, H=H)
+        self.W, self.H = W, H
+
+    @staticmethod
+    def _first(size: int, count: int, like: torch.Tensor) -> torch.Tensor:
+        """Where each of ``count`` windows over ``size`` elements begins."""
+        return torch.arange(count, device=like.device) * size // count
+
+    def _to_indices(self, places: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        high, wide = shape[-2:]
+        rows = places // wide - self._first(high, self.H, places)[:, None]
+        return torch.stack((rows, places % wide - self._first(wide, self.W, places))).add_(1)
+
+    def _from_indices(self, indices: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        high, wide = shape[-2:]
+        rows, columns = indices - 1
+        return (rows + self._first(high, self.H, rows)[:, None]) * wide + columns + self._first(wide, self.W, rows)
+
+    def _diagnose(self, input: torch.Tensor) -> None:
+        self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        size = (*input.shape[:-2], self.H, self.W)
+        places = torch.empty(size, dtype=torch.int64, device=input.device)
+        out = (resized(self.output, size), places)
+        torch._C._nn.adaptive_max_pool2d(input, (self.H, self.W), out=out)
+        self._cache = input, places
+        return self.output
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        return self._spread(input, gradOutput)
+
+
+_adaptive_average_backward = _private("aten", "_adaptive_avg_pool2d_backward")
+
+
+@functools.lru_cache(64)
+def _averaging(size: int, count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """The matrix that takes ``size`` elements to the means of ``count`` windows."""
+    matrix = torch.zeros(count, size, dtype=torch.float64)
+    for i in range(count):
+        begin, end = i * size // count, -(-(i + 1) * size // count)
+        matrix[i, begin:end] = 1 / (end - begin)
+    return matrix.to(device, dtype)
+
+
+class SpatialAdaptiveAveragePooling(Module):
+    """The means of W x H windows that together cover the image, whatever its size.
+
+    Input, output, windows: as those of :class:`SpatialAdaptiveMaxPooling`.
+
+    Args:
+        W, H: output width and height.
+    """
+
+    def __init__(self, W: int, H: int) -> None:
+        super().__init__()
+        need_size(self, W=W, H=H)
+        self.W, self.H = W, H
+
+    def _diagnose(self, input: torch.Tensor) -> None:
+        self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        output = resized(self.output, (*input.shape[:-2], self.H, self.W))
+        return torch._C._nn.adaptive_avg_pool2d(input, (self.H, self.W), out=output)
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        if _adaptive_average_backward is not None:
+            return self.gradInput.set_(_adaptive_average_backward(gradOutput, input).contiguous())
+        kind = (gradOutput.dtype, gradOutput.device)
+        rows, columns = (_averaging(n, m, *kind) for n, m in zip(input.shape[-2:], (self.H, self.W)))
+        return self.gradInput.set_(rows.t() @ gradOutput @ columns)
+
+    def empty(self) -> Any:
+        """An older name of :meth:`clearState`."""
+        return self.clearState()

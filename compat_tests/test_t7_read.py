@@ -1,0 +1,795 @@
+"""Reading .t7 files: what real Torch7 wrote, in binary and in ASCII."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import luann.t7 as t7
+import numpy as np
+import pytest
+import torch
+from luann import Storage, typename
+from luann.errors import ArgumentError
+from luann.t7 import FormatError, Function, Unknown, reader
+from luann.table import Table
+from t7_bytes import T, Writer
+
+SERIALIZATION = Path(__file__).parent / "reference" / "serialization"
+ENTRIES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(SERIALIZATION.glob("*.json"))}
+FILES = [(name, form) for name, entry in ENTRIES.items() for form in ("binary", "ascii") if form in entry["files"]]
+
+
+@pytest.fixture
+def no_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every object come as Unknown, so that what is seen is what stands in the file."""
+    monkeypatch.setattr(reader, "classes", {})
+
+
+def golden_packed(file: Any, version: float) -> Any:
+    fields = {"n": file.int32(), "half": file.double(), "s": file.string()}
+    fields["pair"] = yield
+    return fields
+
+
+# What a file must hold, as its JSON says
+
+
+def number(x: float | str) -> float:
+    return float(x)
+
+
+def same_number(got: Any, want: float | str) -> bool:
+    want = float(want)
+    if math.isnan(want):
+        return isinstance(got, float) and math.isnan(got)
+    integral = want.is_integer() and not (want == 0 and math.copysign(1, want) < 0) and abs(want) < 2**63
+    return type(got) is (int if integral else float) and got == want and math.copysign(1, got) == math.copysign(1, want)
+
+
+def text_of(node: dict) -> bytes:
+    return bytes(node["bytes"]) if "bytes" in node else node["value"].encode("utf-8")
+
+
+def same_numbers(got: torch.Tensor, want: list) -> bool:
+    if not got.is_floating_point():
+        return got.tolist() == want
+    wanted = torch.tensor([float(x) for x in want], dtype=torch.float64).to(got.dtype)
+    return np.array_equal(got.double().numpy(), wanted.double().numpy(), equal_nan=True) and bool(
+        (torch.signbit(got) == torch.signbit(wanted))[~got.isnan()].all()
+    )
+
+
+class Expectation:
+    """Compares an object with its description; things that are one must be one, others must be apart."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, Any] = {}
+        self.storages: dict[int, int] = {}
+
+    def meet(self, node: dict, value: Any) -> None:
+        assert not any(value is other for other in self.seen.values())
+        self.seen[node["id"]] = value
+
+    def check(self, node: dict, value: Any, where: str) -> None:
+        kind = node["type"]
+        if kind == "nil":
+            assert value is None, where
+        elif kind == "boolean":
+            assert value is node["value"], where
+        elif kind == "number":
+            assert same_number(value, node["value"]), (where, value)
+        elif kind == "string":
+            data = value.encode("utf-8", "surrogateescape")
+            assert isinstance(value, str) and data == text_of(node) and len(data) == node["length"], where
+        elif kind == "reference" and node["id"] in self.seen:
+            assert value is self.seen[node["id"]], where
+        elif kind == "reference":  # to the storage of a tensor
+            assert value.tensor.data_ptr() == self.storages[node["id"]], where
+        else:
+            getattr(self, kind)(node, value, where)
+
+    def table(self, node: dict, value: Any, where: str) -> None:
+        self.meet(node, value)
+        keys = [e["key"].get("value") for e in node["entries"] if e["key"]["type"] == "number"]
+        listed = node["count"] > 0 and sorted(keys) == list(range(1, node["count"] + 1))
+        assert type(value) is list if listed else isinstance(value, Table), where
+        assert len(value) == node["count"], where
+        self.entries(node["entries"], Table(enumerate(value, 1)) if listed else value, where)
+
+    def entries(self, entries: list, value: Table, where: str) -> None:
+        assert len(value) == len(entries), (where, list(value))
+        objects = [key for key in value if not isinstance(key, (str, int, float))]
+        for entry in entries:
+            node = entry["key"]
+            if node["type"] == "string":
+                key = text_of(node).decode("utf-8", "surrogateescape")
+            elif node["type"] in ("number", "boolean"):
+                key = node["value"]
+            elif node["type"] == "reference":
+                key = self.seen[node["id"]]
+            else:
+                (key,) = (k for k in objects if isinstance(k, torch.Tensor) == (node["type"] == "tensor"))
+                self.check(node, key, f"{where}<key>")
+            assert key in value, (where, key)
+            assert key is not True or value[True] is not value.get(1)
+            self.check(entry["value"], value[key], f"{where}.{key}")
+
+    def tensor(self, node: dict, value: Any, where: str) -> None:
+        self.meet(node, value)
+        assert isinstance(value, torch.Tensor) and typename(value) == node["class"], where
+        if node["dimensions"] == 0:
+            assert value.shape == (0,), where
+        else:
+            assert list(value.shape) == node["size"] and list(value.stride()) == node["stride"], where
+            assert value.storage_offset() == node["storageOffset"] - 1, where
+            assert same_numbers(value.reshape(-1), node["values"]), where
+        held = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())
+        self.memory(node["storage"], held, where)
+
+    def storage(self, node: dict, value: Any, where: str) -> None:
+        self.meet(node, value)
+        assert isinstance(value, Storage) and value.typename == node["class"] and len(value) == node["size"], where
+        self.memory(node, value.tensor, where)
+
+    def memory(self, node: dict, value: torch.Tensor, where: str) -> None:
+        if node["type"] == "nil":
+            assert value.numel() == 0, where
+        elif node["type"] == "reference":
+            assert value.data_ptr() == self.storages[node["id"]], where
+        else:
+            assert value.numel() == node["size"] and same_numbers(value, node["values"]), where
+            assert not value.numel() or value.data_ptr() not in self.storages.values(), where
+            self.storages[node["id"]] = value.data_ptr()
+
+    def object(self, node: dict, value: Any, where: str) -> None:
+        if "id" in node:
+            self.meet(node, value)
+        assert isinstance(value, Unknown) and value.typename == node["class"] == typename(value), where
+        assert value.version == node.get("version", 1), where
+        fields = node["fields"]
+        self.entries(fields["entries"] if isinstance(fields, dict) else fields, value.fields, where)
+
+    def function(self, node: dict, value: Any, where: str) -> None:
+        self.meet(node, value)
+        assert isinstance(value, Function) and value.dumped.startswith(b"\x1bLJ"), where
+        assert len(value.upvalues) == len(node["upvalues"]), where
+        for want, got in zip(node["upvalues"], value.upvalues):
+            if value.form == 8:
+                assert got["name"] == want["name"], where
+                got = got["value"]
+            self.check(want["value"], got, f"{where}.{want['name']}")
+
+
+@pytest.mark.parametrize(("name", "form"), FILES)
+def test_reference(name: str, form: str, no_classes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file of the reference holds what its JSON says, and nothing is left over."""
+    monkeypatch.setitem(t7.payloads.payloads, "golden.Packed", golden_packed)
+    entry = ENTRIES[name]
+    path = SERIALIZATION / entry["files"][form]
+    objects = list(t7.Reader(path))
+    assert len(objects) == 1
+    (value,) = objects
+    node = entry["expect"]
+    if name == "table_deep":
+        for depth in range(1, 150):
+            assert value.keys() == {"depth", "next"} and value.depth == depth
+            value = value.next
+        assert value == {"value": "end"}
+    elif name == "generator":
+        assert value.typename == "torch.Generator" and list(value.state) == entry["extra"]["bytes"]
+    elif name == "module_gpu":
+        assert value.typename == "nn.GPU" and value.version == 1
+        expectation = Expectation()
+        expectation.entries(node["fields"]["entries"], value.fields, "")
+    elif name == "timer":
+        timer = value[0].fields.pop("timer")
+        assert isinstance(timer, Unknown) and timer.typename == "torch.Timer" and not timer.fields
+        Expectation().check(node["table"], value, "")
+    elif name == "class_packed":
+        assert value[1] == "after"
+        assert value[0].fields == {"n": 12, "half": 6, "s": "packed", "pair": ["packed", 12]}
+    else:
+        Expectation().check(node, value, "")
+
+
+def test_every_kind_of_description_is_checked() -> None:
+    kinds = {entry["expect"]["type"] for entry in ENTRIES.values()}
+    special = {"note", "chain"}  # the files that test_reference treats by name
+    assert {n for n, e in ENTRIES.items() if e["expect"]["type"] in special} == {"module_gpu", "timer", "table_deep"}
+    assert kinds - special <= {"nil", "boolean", "number", "string", "table", "tensor", "storage", "object", "function"}
+
+
+@pytest.mark.parametrize("name", ["module_sequential", "tensor_views", "numbers", "storages"])
+def test_both_forms_hold_the_same(name: str, no_classes: None) -> None:
+    binary, text = (t7.load(SERIALIZATION / f"{name}.{form}.t7") for form in ("bin", "ascii"))
+    assert repr(binary) == repr(text)
+
+
+def test_all_other_files_of_the_reference_load() -> None:
+    paths = [p for p in SERIALIZATION.parent.glob("*/*.t7") if p.parent.name != "serialization"]
+    assert len(paths) > 150
+    for path in paths:
+        (value,) = t7.Reader(path)
+        assert isinstance(value, (list, Table)), path
+
+
+def test_shared_storages_are_one_memory() -> None:
+    views = t7.load(SERIALIZATION / "tensor_views.bin.t7")
+    views.whole[0, 2] = 99
+    assert views.turned[2, 0] == views.column[0] == views.storage[2] == 99
+    assert views.storage.tensor.untyped_storage().data_ptr() == views.whole.untyped_storage().data_ptr()
+
+
+# Lua's values as Python's
+
+
+@pytest.mark.parametrize(
+    ("x", "want"),
+    [
+        (0.0, 0), (-0.0, -0.0), (5.0, 5), (-7.0, -7), (1.5, 1.5), (2.0**53, 2**53), (2.0**62, 2**62), (2.0**63, 2.0**63),
+        (-(2.0**63), -(2.0**63)), (1e300, 1e300), (math.inf, math.inf), (5e-324, 5e-324),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("n", [1, 100])
+def test_numbers(x: float, want: float, n: int) -> None:
+    """Whole numbers are int, others and minus zero float; alone, in a list, and in a run long enough for numpy."""
+    loaded = t7.load(T.list(1, [T.number(x)] * n))
+    assert loaded == [want] * n
+    for got in (t7.load(T.number(x)), loaded[0], loaded[-1]):
+        assert type(got) is type(want) and math.copysign(1, got) == math.copysign(1, want)
+
+
+def test_lists_and_tables() -> None:
+    one, two = T.number(1), T.number(2)
+    assert t7.load(T.table(1, one, T.string("a"), two, T.string("b"))) == ["a", "b"]
+    assert t7.load(T.table(1, two, T.string("b"), one, T.string("a"))) == ["a", "b"]
+    assert t7.load(T.table(1, two, T.string("b"))) == Table({2: "b"})
+    assert t7.load(T.table(1)) == Table() and type(t7.load(T.table(1))) is Table
+    mixed = t7.load(T.table(1, one, T.string("a"), T.string("n"), two))
+    assert type(mixed) is Table and list(mixed.items()) == [(1, "a"), ("n", 2)]
+    assert type(t7.load(T.table(1, T.number(1.5), one))) is Table
+    odd = t7.load(T.table(1, T.boolean(True), one, two, two))
+    assert type(odd) is not list and odd[True] == 1 and odd[2] == 2
+    assert t7.load(T.table(1, one, T.nil(), two, two)) == Table({2: 2})  # an entry that is nil is none
+
+
+def test_a_table_keeps_the_order_of_the_file() -> None:
+    keys = [f"key{(i * 7) % 101}" for i in range(101)]
+    table = t7.load(T.table(1, *(part for k in keys for part in (T.string(k), T.number(1)))))
+    assert list(table) == keys
+
+
+def test_long_runs_of_numbers() -> None:
+    values = [i * 0.5 for i in range(100_000)]
+    assert t7.load(T.list(1, map(T.number, values))) == values
+    keys = [i * i + 0.5 for i in range(1000)]
+    table = t7.load(T.table(1, *(part for k in keys for part in (T.number(k), T.number(1)))))
+    assert list(table) == keys
+    shuffled = [(i * 37) % 1000 + 1 for i in range(1000)]
+    assert t7.load(T.table(1, *(T.number(k) for k in shuffled for _ in "kv"))) == list(range(1, 1001))
+
+
+def test_runs_that_are_interrupted() -> None:
+    for at in (0, 1, 31, 32, 33, 64, 96, 127, 128, 199):
+        items = [T.number(i) for i in range(200)]
+        want: list = list(range(200))
+        for place, (data, value) in zip(
+            (at, (at + 40) % 200), ((T.string("x"), "x"), (T.table(7, T.string("a"), T.nil()), Table()))
+        ):
+            items[place], want[place] = data, value
+        assert t7.load(T.list(1, items)) == want
+
+
+def test_strings() -> None:
+    assert t7.load(T.string("größe €")) == "größe €"
+    loaded = t7.load(T.table(1, T.string(b"\xff\xfe"), T.string(b"a\x80")))
+    ((key, value),) = loaded.items()
+    assert key.encode("utf-8", "surrogateescape") == b"\xff\xfe" and value.encode("utf-8", "surrogateescape") == b"a\x80"
+    assert t7.load(T.string(b"a\0b")) == "a\0b"
+
+
+def test_files_longer_than_the_window(tmp_path: Path) -> None:
+    """Every entry that the end of a window can cut apart."""
+    words = [f"word{i}" * (i % 5 + 1) for i in range(60_000)]
+    tensors = [T.vector(2 * i + 2, "Float", range(40)) for i in range(3000)]
+    path = tmp_path / "long.t7"
+    path.write_bytes(
+        T.list(1, [*map(T.string, words), *tensors, *map(T.number, range(100_000)), *[T.boolean(True)] * 70_000])
+    )
+    assert path.stat().st_size > 6e6
+    loaded = t7.load(path)
+    assert loaded[:60_000] == words
+    assert all(torch.equal(t, torch.arange(40.0)) for t in loaded[60_000:63_000])
+    assert loaded[63_000:163_000] == list(range(100_000)) and loaded[163_000:] == [True] * 70_000
+
+
+# One object is one object
+
+
+def test_cycles() -> None:
+    table = t7.load(T.table(1, T.string("me"), T.ref(1)))
+    assert table.me is table
+    listed = t7.load(T.list(1, [T.ref(1), T.number(5)]))
+    assert type(listed) is list and listed[0] is listed and listed[1] == 5
+    obj = t7.load(T.obj(1, "some.Class", T.string("me"), T.ref(1, 4)))
+    assert obj.me is obj
+    fields = t7.load(T.obj(1, "some.Class", T.string("fields"), T.ref(2)))
+    assert isinstance(fields["fields"], Table)
+
+
+@pytest.mark.parametrize("long_way", [False, True])
+def test_a_table_met_before_it_is_complete(long_way: bool) -> None:
+    """Whether it is a list shows only at its end, when something already refers to it."""
+    one, two, name = T.number(1), T.number(2), T.string("name")
+    child = T.table(2, T.string("parent"), T.ref(1))
+    rest = [T.table(3, T.string("sibling"), T.ref(2))] * 2000 if long_way else []
+    padding = [part for i, item in enumerate(rest) for part in (T.number(i + 3), item if i == 0 else T.ref(3))]
+    as_list = t7.load(T.table(1, one, child, two, two, *padding))
+    assert type(as_list) is list and as_list[0].parent is as_list and as_list[1] == 2
+    backwards = t7.load(T.table(1, two, two, one, child, *padding))
+    assert type(backwards) is list and backwards[0].parent is backwards and backwards[1] == 2
+    as_table = t7.load(T.table(1, one, child, two, two, *padding, name, name))
+    assert type(as_table) is Table and as_table[1].parent is as_table and as_table.name == "name"
+    gap = t7.load(T.table(1, one, child, *padding, T.number(4444), two))
+    assert type(gap) is Table and gap[1].parent is gap
+
+
+def test_guessing_wrong_makes_each_object_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kept:
+        def _restore(self, fields: dict, version: float) -> None:
+            self.owner = fields["owner"]
+            self.owner.name  # noqa: B018  # a list has none: fails in the pass that guesses wrong
+
+    monkeypatch.setitem(reader.classes, "some.Kept", Kept)
+    kept = T.obj(2, "some.Kept", T.string("owner"), T.ref(1))
+    data = T.table(1, T.number(1), kept, T.string("name"), T.string("x"))
+    (first, second) = t7.Reader(data + T.ref(1))
+    assert type(first) is Table and first[1].owner is first is second
+
+
+def test_several_objects_in_one_file() -> None:
+    data = T.table(1, T.string("a"), T.number(1)) + T.number(5) + T.nil() + T.ref(1) + T.string("end")
+    objects = list(t7.Reader(data))
+    assert objects == [{"a": 1}, 5, None, {"a": 1}, "end"] and objects[3] is objects[0]
+    assert t7.load(data) == {"a": 1}
+    assert list(t7.Reader(b"1\n5\n2\n2\nab\n0\n")) == [5, "ab", None]
+
+
+def test_depth() -> None:
+    """100,000 levels of tables, of lists, and of objects with a custom payload."""
+    depth = 100_000
+    tables = b"".join(T.ints(3, i, 1) + T.string("next") for i in range(depth)) + T.boolean(True)
+    value = t7.load(tables)
+    for _ in range(depth):
+        value = value.next
+    assert value is True
+    lists = b"".join(T.ints(3, i, 1) + T.number(1) for i in range(depth)) + T.boolean(True)
+    value = t7.load(lists)
+    objects = b"".join(T.head(2 * i, "some.Class") + T.ints(3, 2 * i + 1, 1) + T.string("next") for i in range(depth))
+    value = t7.load(objects + T.boolean(True))
+    vectors = b"".join(T.head(i, "tds.Vec") + T.longs(1) for i in range(depth)) + T.number(3)
+    value = t7.load(vectors)
+    for _ in range(depth):
+        (value,) = value
+    assert value == 3
+    with pytest.raises(FormatError, match=r"more\)\.\.\.") as caught:
+        t7.load(tables[:-8])
+    assert len(str(caught.value)) < 400
+
+
+def test_deep_ascii() -> None:
+    value = t7.load(b"3\n%d\n1\n2\n1\nn\n" * 20_000 % tuple(range(20_000)) + b"1\n7\n")
+    for _ in range(20_000):
+        value = value.n
+    assert value == 7
+
+
+# Objects
+
+
+def test_registered_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Restored:
+        def __init__(self) -> None:
+            raise AssertionError("a loaded object is not constructed")
+
+        def _restore(self, fields: dict, version: float) -> None:
+            assert isinstance(fields, dict)
+            self.fields, self.version = fields, version
+
+    class Plain:
+        pass
+
+    monkeypatch.setattr(reader, "classes", {"some.Restored": Restored, "some.Plain": Plain})
+    entries = T.string("a"), T.number(1), T.number(2), T.string("two")
+    obj = t7.load(T.obj(1, "some.Restored", *entries, version="V 3"))
+    assert type(obj) is Restored and obj.version == 3 and dict(obj.fields) == {"a": 1, 2: "two"}
+    obj = t7.load(T.obj(1, "some.Restored", T.number(1), T.string("listed")))
+    assert dict(obj.fields) == {1: "listed"}
+    obj = t7.load(T.obj(1, "some.Plain", *entries))
+    assert type(obj) is Plain and vars(obj) == {"a": 1, 2: "two"}
+    obj = t7.load(T.ints(4, 1) + T.chars("some.Restored") + T.table(2, *entries))
+    assert obj.version == 0  # from before there were versions
+
+
+def test_register() -> None:
+    from luann import types
+
+    @t7.register("some.Registered")
+    class Registered:
+        pass
+
+    try:
+        assert type(t7.load(T.obj(1, "some.Registered"))) is Registered
+    finally:
+        del types.classes["some.Registered"]
+
+
+def test_an_object_that_cannot_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Picky:
+        def _restore(self, fields: dict, version: float) -> None:
+            self.size = fields["size"]
+
+    monkeypatch.setitem(reader.classes, "some.Picky", Picky)
+    with pytest.raises(FormatError, match=r"some\.Picky cannot be made .* KeyError: 'size' .*in \.net\)") as caught:
+        t7.load(T.table(1, T.string("net"), T.obj(2, "some.Picky", T.string("a"), T.number(1))))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_unknown_classes() -> None:
+    obj = t7.load(
+        T.obj(1, "my.Layer", T.string("weight"), T.vector(3, "Float", [1, 2]), T.string("n"), T.number(3), version="V 2")
+    )
+    assert isinstance(obj, Unknown) and typename(obj) == obj.typename == "my.Layer" and obj.version == 2
+    assert obj.n == obj["n"] == 3 and "weight" in obj and list(obj) == ["weight", "n"] and len(obj) == 2
+    assert torch.equal(obj.weight, torch.tensor([1.0, 2.0]))
+    obj.n = 4
+    obj[1] = "item"
+    assert obj.fields["n"] == 4 and obj[1] == "item"
+    with pytest.raises(AttributeError, match=r"my\.Layer has no field 'gone'"):
+        _ = obj.gone
+    with pytest.raises(AttributeError, match="fields"):
+        obj.fields = {}
+    text = str(obj)
+    assert "my.Layer (unknown class, version 2)" in text and "weight: torch.FloatTensor 2" in text and "n: 4" in text
+
+
+def test_an_unknown_object_can_be_copied_and_pickled() -> None:
+    import copy
+    import pickle
+
+    obj = t7.load(T.obj(1, "my.Layer", T.string("me"), T.ref(1, 4), T.string("list"), T.list(3, [T.number(1)])))
+    for again in (copy.deepcopy(obj), pickle.loads(pickle.dumps(obj))):
+        assert again.typename == "my.Layer" and again.me is again and again["list"] == [1]
+
+
+def test_a_tree_of_anything_is_printable() -> None:
+    deep = t7.load(b"".join(T.ints(3, i, 1) + T.number(1) for i in range(5000)) + T.nil())
+    obj = Unknown("my.Layer", 1, {"deep": deep, "many": list(range(1000)), "text": "x" * 1000})
+    obj.me = obj
+    assert len(str(obj)) < 3000 and "976 more" in str(obj) and "the one above" in str(obj)
+
+
+def test_functions_are_kept_and_never_run() -> None:
+    for form in (7, 8):
+        value = t7.load(T.function(1, b"\x1bLJ code", T.list(2, [T.number(5), T.ref(1, form)]), form))
+        assert isinstance(value, Function) and value.dumped == b"\x1bLJ code" and value.form == form
+        assert value.upvalues[0] == 5 and value.upvalues[1] is value
+        with pytest.raises(TypeError, match="port it to Python"):
+            value(1)
+    # the oldest form has no index: the table behind it is number 1
+    data = T.list(1, [T.function(None, b"code", T.table(2), 6), T.ref(2), T.function(None, b"", T.table(3), 6)])
+    first, shared, last = t7.load(data)
+    assert first.form == 6 and first.upvalues == [] == last.upvalues and last.dumped == b"" and shared == Table()
+    assert "4 bytes" in repr(first)
+
+
+def test_the_containers_of_tds(no_classes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luann import types
+
+    monkeypatch.setattr(reader, "classes", types.classes)
+    for w in (T, Writer(long_size=4), Writer(">")):
+        vec = w.head(2, "tds.Vec", "V 0") + w.longs(3) + w.number(1) + w.string("b") + w.nil()
+        hashed = w.head(3, "tds.Hash", "V 0") + w.longs(2) + w.string("k") + w.ref(2, 4) + w.boolean(True) + w.ref(3, 4)
+        old = w.head(5, "tds_hash", "V 0") + w.longs(1) + w.number(7) + w.number(8)
+        counter = w.head(4, "tds.AtomicCounter", "V 0") + w.longs(77)
+        loaded = t7.load(w.list(1, [vec, hashed, counter, old, w.string("after")]))
+        assert loaded[0] == [1, "b", None] and isinstance(loaded[0], t7.Vec)
+        assert isinstance(loaded[1], t7.Hash) and loaded[1].k is loaded[0] and loaded[1][True] is loaded[1]
+        assert loaded[2].value == 77 and loaded[3] == {7: 8} and loaded[4] == "after"
+        assert [typename(x) for x in loaded[:3]] == ["tds.Vec", "tds.Hash", "tds.AtomicCounter"]
+
+
+def test_data_parallel_table(no_classes: None) -> None:
+    fields = T.table(3, T.string("dimension"), T.number(1))
+    (old,) = t7.Reader(T.head(1, "nn.DataParallelTable", "V 1") + fields)
+    assert old.fields == {"dimension": 1}
+    (new,) = t7.Reader(T.head(1, "nn.DataParallelTable", "V 3") + T.list(2, [T.number(1), T.number(2)]) + fields)
+    assert new.fields == {"dimension": 1, "gpuAssignments": [1, 2]}
+
+
+def test_a_generator_goes_on_where_it_was() -> None:
+    for form in ("bin", "ascii"):
+        generator = t7.load(SERIALIZATION / f"generator.{form}.t7")
+        assert typename(generator) == "torch.Generator"
+        assert list(generator.state) == ENTRIES["generator"]["extra"]["bytes"]
+
+
+def test_a_payload_that_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(t7.payloads, "payloads", t7.payloads.payloads)
+    try:
+
+        @t7.register_payload("my.Header")
+        def read(file: Any, version: float) -> Any:
+            size = file.longs(2)
+            fields = yield t7.FIELDS
+            return {**fields, "size": size, "version": version}
+
+        obj = t7.load(T.list(1, [T.head(2, "my.Header", "V 4") + T.longs(3, 4) + T.table(3, T.number(1), T.nil())]))[0]
+        assert obj.size == [3, 4] and obj["version"] == 4
+
+        @t7.register_payload("my.Header")
+        def fail(file: Any, version: float) -> dict:
+            return {"value": {}["no"]}
+
+        with pytest.raises(FormatError, match=r"my\.Header cannot be made .* KeyError"):
+            t7.load(T.head(2, "my.Header"))
+    finally:
+        del t7.payloads.payloads["my.Header"]
+
+
+# Tensors
+
+
+def test_tensors_are_writable_and_keep_nothing_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.t7"
+    for n in (3, 100_000, 700_000):
+        path.write_bytes(T.vector(1, "Float", range(n)))
+        for source in (path, path.read_bytes()):
+            tensor = t7.load(source)
+            tensor += 1
+            assert tensor[-1] == n and tensor.numel() == n
+    assert t7.load(path)[0] == 0
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["Byte", "Char", "Short", "Int", "Long", "Float", "Double", "Half"])
+@pytest.mark.parametrize("n", [6, 3_000_000])
+def test_storages_of_every_type_small_and_large(order: str, kind: str, n: int, tmp_path: Path) -> None:
+    if n > 6 and kind not in ("Long", "Half"):
+        pytest.skip("two types tell of large storages")
+    w = Writer(order)
+    path = tmp_path / "x.t7"
+    path.write_bytes(w.vector(1, kind, [i % 100 for i in range(n)]))
+    want = (torch.arange(n) % 100).to(t7.reader.DTYPES[f"torch.{kind}Tensor"])
+    assert torch.equal(t7.load(path), want)
+    assert torch.equal(t7.load(path.read_bytes()), want)
+    assert torch.equal(t7.load(path, mmap=True), want)
+
+
+def test_empty_tensors() -> None:
+    for data in (
+        T.empty(1, "Float"),
+        T.view(1, "Float", [], [], 1, T.storage(2, "Float", [])),
+        T.view(1, "Float", [], [], 1, T.storage(2, "Float", [1, 2])),
+        T.view(1, "Float", [], [], 0, T.nil()),
+    ):
+        tensor = t7.load(data)
+        assert tensor.shape == (0,) and tensor.dtype == torch.float32
+        tensor.resize_(3).fill_(1)
+    assert t7.load(T.view(1, "Float", [2, 0], [1, 1], 1, T.storage(2, "Float", []))).shape == (2, 0)
+
+
+def test_the_default_device_and_type_do_not_matter() -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    tensor = t7.load(T.vector(1, "Float", [1, 2]))
+    assert tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.tolist() == [1, 2]
+
+
+def test_cuda_tensors_come_to_the_cpu() -> None:
+    for kind, dtype in [("Cuda", torch.float32), ("CudaDouble", torch.float64), ("CudaLong", torch.int64), ("CudaHalf", torch.half)]:
+        tensor = t7.load(T.vector(1, kind, [1, 2]))
+        assert tensor.dtype == dtype and tensor.tolist() == [1, 2] and tensor.device.type == "cpu"
+
+
+def test_map_location() -> None:
+    shared = T.storage(4, "Float", [1, 2, 3])
+    data = T.list(1, [T.view(3, "Float", [3], [1], 1, shared), T.view(5, "Float", [2], [1], 2, T.ref(4, 4)),
+                      T.storage(6, "Long", [7]), T.ref(4, 4)])  # fmt: skip
+    for device in ("meta", torch.device("meta")):
+        whole, part, sizes, storage = t7.load(data, map_location=device)
+        assert whole.device.type == part.device.type == "meta" and part.shape == (2,) and part.storage_offset() == 1
+        assert sizes.tensor.device.type == "cpu" and sizes.tolist() == [7]  # sizes stay where Python reads them
+        assert storage.tensor.device.type == "meta"
+    with pytest.raises(RuntimeError):
+        t7.load(data, map_location="no such device")
+
+
+@pytest.mark.cuda
+def test_map_location_cuda() -> None:
+    shared = T.storage(4, "Cuda", [1, 2, 3])
+    data = T.list(1, [T.view(3, "Cuda", [3], [1], 1, shared), T.view(5, "Cuda", [2], [1], 2, T.ref(4, 4))])
+    whole, part = t7.load(data, map_location="cuda")
+    whole[1] = 9
+    assert whole.is_cuda and part.tolist() == [9, 3]
+
+
+def test_mmap(tmp_path: Path) -> None:
+    path = tmp_path / "x.t7"
+    path.write_bytes(T.list(1, [T.string("odd"), T.vector(2, "Double", range(1000)), T.vector(4, "Float", range(5))]))
+    before = path.read_bytes()
+    text, doubles, floats = t7.load(path, mmap=True)
+    assert text == "odd" and torch.equal(doubles, torch.arange(1000.0, dtype=torch.float64))
+    doubles += 1
+    floats.zero_()
+    assert doubles.sum() == 500_500 and path.read_bytes() == before
+    for wrong in (before, io.BytesIO(before)):
+        with pytest.raises(ArgumentError, match="file on disk"):
+            t7.load(wrong, mmap=True)
+
+
+# Longs, byte order and form
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("long_size", [8, 4])
+def test_size_of_long_and_byte_order_are_found(order: str, long_size: int) -> None:
+    """Whatever the first long of a file belongs to, and however the file goes on."""
+    w = Writer(order, long_size)
+    zeros = w.storage(4, "Long", [0, 0, 0])
+    firsts = {
+        "empty tensor": (w.empty(3, "Float"), torch.empty(0)),
+        "empty tensor with a storage": (w.view(3, "Double", [], [], 1, w.storage(4, "Double", [1.0])), torch.empty(0).double()),
+        "vector": (w.vector(3, "Float", [1, 2]), torch.tensor([1.0, 2])),
+        "matrix": (w.view(3, "Long", [1, 3], [3, 1], 1, zeros), torch.zeros(1, 3, dtype=torch.int64)),
+        "empty storage": (w.storage(3, "Long", []), Storage([])),
+        "sizes": (w.storage(3, "Long", [2, 3]), Storage([2, 3])),
+        "zero sizes": (w.storage(3, "Long", [0, 0]), Storage([0, 0])),
+        "ones": (w.storage(3, "Long", [1, 1, 1, 1]), Storage([1, 1, 1, 1])),
+        "doubles": (w.storage(3, "Double", [1.0, 2.0]), Storage([1.0, 2.0], "torch.DoubleStorage")),
+        "bytes": (w.storage(3, "Byte", [0, 0, 0, 0]), Storage([0, 0, 0, 0], "torch.ByteStorage")),
+    }
+    rests = {
+        "nothing": [],
+        "empty": [w.empty(7, "Float")],
+        "number": [w.number(2)],
+        "text": [w.string("abcd")],
+        "storage": [w.storage(7, "Double", [1.0])],
+        "object": [w.obj(7, "nn.X", w.string("n"), w.number(1))],
+        "reference": [w.ref(3, 4)],
+    }
+    for first, (data, want) in firsts.items():
+        for rest, more in rests.items():
+            for file in (w.list(1, [data, *more]), w.table(1, w.string("first"), data, *([w.string("k"), *more] if more else []))):
+                loaded = t7.load(file)
+                value = loaded[0] if isinstance(loaded, list) else loaded["first"]
+                same = torch.equal(value, want) if isinstance(want, torch.Tensor) else value == want
+                assert same, (first, rest, value)
+                assert len(loaded) == 1 + len(more)
+        (alone,) = t7.Reader(data)
+        assert torch.equal(alone, want) if isinstance(want, torch.Tensor) else alone == want, first
+
+
+@pytest.mark.parametrize("written", [8, 4])
+def test_a_wrong_size_of_long_is_never_silent(written: int) -> None:
+    """Every file that the reference or the reader's tests have, read with the other size."""
+    w, other = Writer(long_size=written), 12 - written
+    for data in (
+        w.list(1, [w.empty(2, "Float"), w.number(1)]),
+        w.vector(1, "Float", [1, 2, 3]),
+        w.view(1, "Float", [1, 3], [3, 1], 1, w.storage(2, "Float", [1, 2, 3])),
+        w.view(1, "Float", [1, 1, 3], [3, 3, 1], 1, w.storage(2, "Float", [1, 2, 3])),
+        w.list(1, [w.storage(2, "Long", [2, 3]), w.number(1)]),
+        w.list(1, [w.storage(2, "Long", [0, 0]), w.number(1)]),
+    ):
+        t7.load(data, long_size=written)
+        with pytest.raises(FormatError):
+            t7.load(data, long_size=other)
+
+
+def test_long_size_can_be_given() -> None:
+    assert t7.load(SERIALIZATION / "long4.bin.t7", long_size=4)[2] == "text"
+    with pytest.raises(FormatError):
+        t7.load(SERIALIZATION / "long4.bin.t7", long_size=8)
+    with pytest.raises(ArgumentError, match="long_size"):
+        t7.load(SERIALIZATION / "long4.bin.t7", long_size=2)
+
+
+def test_format_can_be_given() -> None:
+    assert t7.load(SERIALIZATION / "string.ascii.t7", format="ascii") == "hello"
+    assert t7.load(SERIALIZATION / "string.bin.t7", format="binary") == "hello"
+    assert t7.load(b" \n 1 \n 5", format="ascii") == 5
+    with pytest.raises(FormatError):
+        t7.load(SERIALIZATION / "string.bin.t7", format="ascii")
+    with pytest.raises(FormatError):
+        t7.load(SERIALIZATION / "string.ascii.t7", format="binary")
+    with pytest.raises(ArgumentError, match="format"):
+        t7.load(b"", format="text")
+
+
+def test_ascii_numbers() -> None:
+    def ascii_vector(kind: str, numbers: bytes, n: int) -> bytes:
+        return b"4\n1\n3\nV 1\n%d\ntorch.%sTensor\n1\n%d\n1\n1\n4\n2\n3\nV 1\n%d\ntorch.%sStorage\n%d\n%s\n" % (
+            12 + len(kind), kind.encode(), n, 13 + len(kind), kind.encode(), n, numbers)  # fmt: skip
+
+    numbers = [math.nan, math.inf, -math.inf, 0.1, -2.5e-3, 1e300, 7, 5e-324]
+    loaded = t7.load(ascii_vector("Double", b"nan inf -inf 0.1 -2.5e-03 1e+300 7 4.9406564584124654e-324", 8))
+    assert repr(loaded.tolist()) == repr([float(x) for x in numbers])
+    many = [math.sin(i) for i in range(150_000)]
+    loaded = t7.load(ascii_vector("Double", " ".join(f"{x:.17g}" for x in many).encode(), len(many)) + b"2\n1\nx\n")
+    assert loaded.tolist() == many
+    with_after = list(t7.Reader(ascii_vector("Int", b"1 2  3\n 4", 4) + b"2\n1\nx\n"))
+    assert with_after[0].tolist() == [1, 2, 3, 4] and with_after[1] == "x"
+    assert t7.load(b"1\n-nan\n") != t7.load(b"1\nnan\n")
+    assert t7.load(b"1\r\n5\r\n") == 5
+    for wrong in (b"1 2 x 4", b"1 2 3", b"1_0 2 3 4", b"1 2 3 1e99", b"1 2 3 4000000000000", b"", b"1.5 2 3 4"):
+        with pytest.raises(FormatError):
+            t7.load(ascii_vector("Int", wrong, 4))
+
+
+# What a file may be given as
+
+
+def test_kinds_of_files(tmp_path: Path) -> None:
+    import gzip
+
+    path = SERIALIZATION / "table_list.bin.t7"
+    data, want = path.read_bytes(), ["a", "b", 10, True]
+    assert t7.load(path) == t7.load(str(path)) == t7.load(data) == t7.load(bytearray(data)) == want
+    assert t7.load(memoryview(data)) == t7.load(io.BytesIO(data)) == want
+    with open(path, "rb") as buffered, open(path, "rb", buffering=0) as raw:
+        assert t7.load(buffered) == t7.load(raw) == want
+        assert not buffered.closed and not raw.closed
+    zipped = tmp_path / "x.gz"
+    zipped.write_bytes(gzip.compress(data))
+    with gzip.open(zipped) as unzipped:
+        assert t7.load(unzipped) == want
+    with open(path, encoding="latin-1") as text, pytest.raises(ArgumentError, match="binary mode"):
+        t7.load(text)
+    with pytest.raises(ArgumentError, match="NoneType"):
+        t7.load(None)
+    with pytest.raises(FileNotFoundError):
+        t7.load(tmp_path / "missing.t7")
+    with pytest.raises(IsADirectoryError):
+        t7.load(tmp_path)
+
+
+@pytest.mark.parametrize("opened", ["disk", "memory"])
+def test_an_open_file_is_left_behind_the_object(opened: str, tmp_path: Path) -> None:
+    data = b"head" + T.vector(1, "Float", range(500_000)) + T.string("second") + b"tail"
+    (tmp_path / "x").write_bytes(data)
+    with (open(tmp_path / "x", "rb") if opened == "disk" else io.BytesIO(data)) as file:
+        assert file.read(4) == b"head"
+        assert t7.load(file).numel() == 500_000
+        assert t7.load(file) == "second"
+        assert file.read() == b"tail"
+
+
+def test_a_reader_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "x.t7"
+    path.write_bytes(b"".join(T.number(i) for i in range(3)))
+    with t7.Reader(path) as objects:
+        assert objects.read() == 0 and list(objects) == [1, 2] and list(objects) == []
+        with pytest.raises(FormatError, match="cut off"):
+            objects.read()
+
+
+def test_a_damaged_object_can_not_be_had_by_reading_again() -> None:
+    objects = t7.Reader(T.list(1, [T.number(1), T.ints(99)]) + T.ref(1))
+    for _ in range(2):
+        with pytest.raises(FormatError, match="99"):
+            objects.read()
+
+
+def test_progressive_struct_layout() -> None:
+    """The forms of the file, byte by byte, as the reader's documentation has them."""
+    assert t7.load(struct.pack("<i", 0)) is None
+    assert t7.load(struct.pack("<id", 1, 2.5)) == 2.5
+    assert t7.load(struct.pack("<ii", 2, 2) + b"hi") == "hi"
+    assert t7.load(struct.pack("<iii", 3, 1, 0)) == {}
+    assert t7.load(struct.pack("<ii", 5, 1)) is True and t7.load(struct.pack("<ii", 5, 0)) is False

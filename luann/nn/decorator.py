@@ -1,0 +1,293 @@
+"""Decorators: one module, and what is done around its computing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from .. import random
+from ..errors import ArgumentError, ModuleError
+from ..types import Storage, is_cuda_typename, parse_type, typename
+from . import utils
+from ._guard import describe
+from ._kernels import resized
+from ._nested import at, buffer, copied, first
+from ._object import given, need_size
+from .container import Container
+from .module import Module
+
+
+class Decorator(Container):
+    """Hands everything on to one module; the base of the classes that add something.
+
+    Args:
+        module: the module; it is ``modules[0]``.
+    """
+
+    def __init__(self, module: Module) -> None:
+        super().__init__()
+        self.add(module)
+
+    def updateOutput(self, input: Any) -> Any:
+        self.output = self.modules[0].updateOutput(input)
+        return self.output
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        self.gradInput = self.modules[0].updateGradInput(input, gradOutput)
+        return self.gradInput
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        self.modules[0].accGradParameters(input, gradOutput, scale)
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
+        self.gradInput = self.modules[0].backward(input, gradOutput, scale)
+        return self.gradInput
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        self.modules[0].accUpdateGradParameters(input, gradOutput, lr)
+
+    def sharedAccUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        self.modules[0].sharedAccUpdateGradParameters(input, gradOutput, lr)
+
+    def __tostring__(self) -> str:
+        return f"{self._typename} @ {self.modules[0]}"
+
+
+class Bottle(Decorator):
+    """Inputs of more dimensions than its module takes: the first ones are folded into one, and unfolded in the output.
+
+    Input: a tensor of ``nInputDim`` dimensions or more. Output: the module's, with the folded dimensions again.
+
+    As in Torch7 ``accUpdateGradParameters`` does not fold: it gives the module the input as it is.
+
+    Args:
+        module: the module.
+        nInputDim: the number of dimensions it takes, default 2.
+        nOutputDim: the number of dimensions of its output, default ``nInputDim``.
+    """
+
+    def __init__(self, module: Module, nInputDim: int | None = None, nOutputDim: int | None = None) -> None:
+        super().__init__(module)
+        self.nInputDim = given(nInputDim, 2)
+        self.nOutputDim = given(nOutputDim, self.nInputDim)
+        need_size(self, nInputDim=self.nInputDim, nOutputDim=self.nOutputDim)
+        self.dimDelta = self.nInputDim - self.nOutputDim
+        self.inShape = torch.zeros(self.nInputDim)  # Torch7 keeps the folded sizes here
+        self.outShape = torch.zeros(self.nOutputDim)
+
+    def _folded(self, input: torch.Tensor) -> torch.Tensor:
+        extra = input.dim() - self.nInputDim
+        return input.flatten(0, extra) if extra > 0 else input
+
+    def _like_output(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        return gradOutput.reshape(self.modules[0].output.shape) if input.dim() > self.nInputDim else gradOutput
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        output = self.modules[0].updateOutput(self._folded(input))
+        extra = input.dim() - self.nInputDim
+        if extra > 0:
+            self._want(output.dim() == self.nOutputDim, f"{self.nOutputDim} dimensions from the module", output)
+            before = input.shape[:extra]
+            output = output.reshape(*before, output.shape[0] // math.prod(before), *output.shape[1:])
+        return self.output.set_(output)
+
+    def _unfolded(self, input: torch.Tensor, grad: torch.Tensor | None) -> torch.Tensor | None:
+        """The module's gradInput with the size of ``input``, in ``gradInput``."""
+        self.gradInput = None if grad is None else buffer(self.gradInput, grad).set_(grad.reshape(input.shape))
+        return self.gradInput
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
+        folded, gradOutput = self._folded(input), self._like_output(input, gradOutput)
+        return self._unfolded(input, self.modules[0].updateGradInput(folded, gradOutput))
+
+    def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        self.modules[0].accGradParameters(self._folded(input), self._like_output(input, gradOutput), scale)
+
+    def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor | None:
+        folded, gradOutput = self._folded(input), self._like_output(input, gradOutput)
+        return self._unfolded(input, self.modules[0].backward(folded, gradOutput, scale))
+
+
+class DontCast(Decorator):
+    """Keeps its module's type when the net around is converted, and casts on the way in and out.
+
+    Args:
+        module: the module; ``float()`` and its kin do not reach it.
+        castin: whether to cast the input to the module's type, and gradInput back to this decorator's; default no.
+        castout: the same for the output and for gradOutput; default as ``castin``.
+        moduleType: the name of the module's tensor type; by default that of its output or its parameters.
+    """
+
+    moduleType: str | None = None
+    _input: Any = None
+    _gradOutput: Any = None
+
+    def __init__(
+        self,
+        module: Module,
+        castin: bool | None = None,
+        castout: bool | None = None,
+        moduleType: str | None = None,
+    ) -> None:
+        super().__init__(module)
+        self.castin = castin
+        self.castout = given(castout, castin)
+        if moduleType is not None:
+            parse_type(moduleType)
+            self.moduleType = moduleType
+        elif self.castin or self.castout:
+            tensor = first([module.output, module.parameters()[0]])
+            if tensor is None:
+                raise ArgumentError(
+                    f"{self._typename}: {module} has neither output nor parameters that tell its type: give moduleType"
+                )
+            self.moduleType = typename(tensor)
+
+    def _convert(self, dtype: torch.dtype | None, device: torch.device | None, cache: dict) -> None:
+        if self.castout:
+            self.output = utils.converted(self.output, dtype, device, cache, floating_only=True)
+        if self.castin:
+            self.gradInput = utils.converted(self.gradInput, dtype, device, cache, floating_only=True)
+
+    def _to_module(self, name: str, value: Any) -> Any:
+        """``value`` in the module's type, in the buffer ``name`` if that is another."""
+        tensor = first(value)
+        dtype, device = parse_type(self.moduleType)
+        if device is not None and not torch.cuda.is_available():
+            device = torch.device("cpu")  # a module of a Cuda type, from a file
+        if tensor is None or (tensor.dtype is dtype and (device is None or at(tensor, device))):
+            return value
+        setattr(self, name, copied(getattr(self, name), value, dtype, device))
+        return getattr(self, name)
+
+    def _from_module(self, name: str, value: Any) -> Any:
+        """``value``, copied into the field ``name``, in the type of what is there."""
+        mine = getattr(self, name)
+        like = first(mine)
+        dtype, device = (None, None) if like is None else (like.dtype, like.device)
+        setattr(self, name, copied(mine, value, dtype, device))
+        return getattr(self, name)
+
+    def _given(self, input: Any, gradOutput: Any) -> tuple[Any, Any]:
+        """What the module gets; the input was cast by ``updateOutput``."""
+        if self.castin:
+            input = self._to_module("_input", input)
+        if self.castout:
+            gradOutput = self._to_module("_gradOutput", gradOutput)
+        return input, gradOutput
+
+    def _taken(self, gradInput: Any) -> Any:
+        if self.castin and gradInput is not None:
+            return self._from_module("gradInput", gradInput)
+        self.gradInput = gradInput
+        return gradInput
+
+    def updateOutput(self, input: Any) -> Any:
+        if self.castin:
+            input = self._to_module("_input", input)
+        output = self.modules[0].updateOutput(input)
+        if self.castout:
+            return self._from_module("output", output)
+        self.output = output
+        return output
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        return self._taken(self.modules[0].updateGradInput(*self._given(input, gradOutput)))
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        self.modules[0].accGradParameters(*self._given(input, gradOutput), scale)
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
+        return self._taken(self.modules[0].backward(*self._given(input, gradOutput), scale))
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        self.modules[0].accUpdateGradParameters(*self._given(input, gradOutput), lr)
+
+
+class GPU(Decorator):
+    """Keeps its module on one GPU: what comes is moved there, the output moved on.
+
+    That is so while the module is of a Cuda type and PyTorch finds that GPU; else everything is handed on.
+
+    Args:
+        module: the module.
+        device: the number of the GPU, from 1.
+        outdevice: the number of the one for the output, default ``device``. gradInput goes to where the input is.
+    """
+
+    _input: Any = None
+    _gradOutput: Any = None
+
+    def __init__(self, module: Module, device: int, outdevice: int | None = None) -> None:
+        super().__init__(module)
+        self.device = device
+        self.outdevice = given(outdevice, device)
+        need_size(self, device=self.device, outdevice=self.outdevice)
+        type = module.type()
+        if type is not None and is_cuda_typename(type):
+            self.type(type)
+
+    def _place(self, number: int) -> torch.device | None:
+        """The device of this number; ``None`` if tensors are to stay where they are."""
+        if not is_cuda_typename(self._type) or number > torch.cuda.device_count():
+            return None
+        return torch.device("cuda", number - 1)
+
+    def setDevice(self, device: int | None = None) -> GPU:
+        """Move the module to another GPU, or to its own; returns the decorator."""
+        self.device = given(device, self.device)
+        return self.type(self._type)
+
+    def _convert(self, dtype: torch.dtype | None, device: torch.device | None, cache: dict) -> None:
+        self._input = self._gradOutput = None
+        if device is not None and device.type == "cuda" and self.device <= torch.cuda.device_count():
+            device = torch.device("cuda", self.device - 1)
+        super()._convert(dtype, device, cache)
+
+    def updateOutput(self, input: Any) -> Any:
+        self._input = _moved(input, self._place(self.device))
+        self.output = _moved(self.modules[0].updateOutput(self._input), self._place(self.outdevice))
+        return self.output
+
+    def _taken(self, input: Any, gradInput: Any) -> Any:
+        where = first(input)
+        self.gradInput = _moved(gradInput, self._place(self.device) and where.device)
+        return self.gradInput
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        self._gradOutput = _moved(gradOutput, self._place(self.device))
+        return self._taken(input, self.modules[0].updateGradInput(self._input, self._gradOutput))
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        self.modules[0].accGradParameters(self._input, self._gradOutput, scale)
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
+        self._gradOutput = _moved(gradOutput, self._place(self.device))
+        return self._taken(input, self.modules[0].backward(self._input, self._gradOutput, scale))
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        raise ModuleError(f"{self._typename}: accUpdateGradParameters is not implemented, as in Torch7; use backward()")
+
+    sharedAccUpdateGradParameters = accUpdateGradParameters
+
+    def clearState(self) -> GPU:
+        self._input = self._gradOutput = None
+        return super().clearState()
+
+    def __tostring__(self) -> str:
+        return f"{self._typename}({self.device}) @ {self.modules[0]}"
+
+
+def _moved(value: Any, device: torch.device | None) -> Any:
+    """A nested table with its tensors on ``device``; ``None``: as it is."""
+    if device is None:
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, (list, tuple)):
+        return [_moved(v, device) for v in value]
+    if isinstance(value, dict):
+        return type(value)((key, _moved(v, device)) for key, v in value.items())
+    return value

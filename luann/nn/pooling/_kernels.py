@@ -1,0 +1,151 @@
+"""PyTorch's pooling kernels over 2 and 3 dimensions, with the sizes that Torch7 gives.
+
+``settings`` is everywhere the tuple (kernel, stride, padding, dilation, ceil_mode), as PyTorch takes it; the number of dimensions
+is that of the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from .._kernels import resized
+
+_C = torch._C._nn
+_aten = torch.ops.aten
+
+_MAX = {2: _C.max_pool2d_with_indices, 3: _C.max_pool3d_with_indices}
+_MAX_BACKWARD = {
+    2: _aten.max_pool2d_with_indices_backward.grad_input._op,
+    3: _aten.max_pool3d_with_indices_backward.grad_input._op,
+}
+_AVERAGE = {2: _C.avg_pool2d, 3: _C.avg_pool3d}
+_AVERAGE_BACKWARD = {2: _aten.avg_pool2d_backward.grad_input._op, 3: _aten.avg_pool3d_backward.grad_input._op}
+_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+CHANNELS_LAST_ELEMENTS, CHANNELS_LAST_PLANES = 30_000, 8
+"""From this size on, maxima are faster found in channels_last layout, conversion included."""
+
+
+@functools.lru_cache(4096)
+def _counts(sizes: tuple[int, ...], settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The numbers of windows over dimensions of these sizes: in Torch7, and those that begin within the input or its padding.
+
+    They differ where sizes are rounded up without padding: Torch7 then keeps a last window that lies beyond the input.
+    """
+    kernel, stride, padding, dilation, ceil_mode = settings
+    torch7, inside = [], []
+    for n, k, s, p, d in zip(sizes, kernel, stride, padding, dilation):
+        span = n + 2 * p - d * (k - 1) - 1
+        count = (-(-span // s) if ceil_mode else span // s) + 1
+        within = count - (ceil_mode and (count - 1) * s >= n + p)
+        torch7.append(within if any(padding) else count)
+        inside.append(within)
+    return tuple(torch7), tuple(inside)
+
+
+def pooled_sizes(shape: torch.Size, settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The size to which Torch7 pools ``shape``, and the size of what PyTorch's kernels compute of it, usually the same."""
+    dims = len(settings[0])
+    torch7, inside = _counts(shape[-dims:], settings)
+    lead = shape[:-dims]
+    size = (*lead, *torch7)
+    return size, size if torch7 == inside else (*lead, *inside)
+
+
+def within(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """The part of a pooled tensor that PyTorch's kernels know of."""
+    return tensor[tuple(slice(n) for n in size)] if tensor.shape != size else tensor
+
+
+def max_pool_into(
+    output: torch.Tensor, places: torch.Tensor | None, input: torch.Tensor, settings: tuple
+) -> torch.Tensor:
+    """Max pooling into ``output``; returns the places of the maxima, counted from 0 in each plane.
+
+    A window that lies beyond the input gives the lowest number there is; there are no places for such windows.
+
+    Args:
+        places: what an earlier call returned, to be written again; may be ``None``.
+    """
+    dims = len(settings[0])
+    size, inside = pooled_sizes(input.shape, settings)
+    resized(output, size)
+    if size != inside:
+        values, places = _MAX[dims](input, *settings)
+        within(output.fill_(torch.finfo(output.dtype).min), inside).copy_(values)
+    elif (
+        input.dim() == dims + 2
+        and input.is_cpu
+        and input.numel() >= CHANNELS_LAST_ELEMENTS
+        and input.shape[1] >= CHANNELS_LAST_PLANES
+    ):
+        # ATen's kernels for the usual layout are scalar code, those for channels innermost are vectorised
+        values, places = _MAX[dims](input.contiguous(memory_format=_CHANNELS_LAST[dims]), *settings)
+        output.copy_(values)
+    else:
+        if places is None or not places.is_contiguous():
+            places = torch.empty(0, dtype=torch.int64, device=input.device)
+        _MAX[dims](input, *settings, out=(output, resized(places, size)))
+    return places
+
+
+def max_pool(input: torch.Tensor, settings: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+    """The maxima and their places in fresh tensors, as PyTorch lays them out."""
+    return _MAX[len(settings[0])](input, *settings)
+
+
+def max_pool_backward(
+    gradInput: torch.Tensor, gradOutput: torch.Tensor, input: torch.Tensor, places: torch.Tensor, settings: tuple
+) -> torch.Tensor:
+    """The gradient with respect to the input of max pooling, into ``gradInput``."""
+    if settings[4]:
+        inside = pooled_sizes(input.shape, settings)[1]
+        gradOutput, places = within(gradOutput, inside), within(places, inside)
+    return _MAX_BACKWARD[len(settings[0])](
+        gradOutput, input, *settings, places, grad_input=resized(gradInput, input.shape)
+    )
+
+
+def max_pool_2x2(output: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
+    """Windows of 2x2 side by side, without the places of the maxima: rows first, then columns."""
+    h, w = input.shape[-2] // 2 * 2, input.shape[-1] // 2 * 2
+    rows = torch.maximum(input[..., 0:h:2, :], input[..., 1:h:2, :])
+    size = (*input.shape[:-2], h // 2, w // 2)
+    return torch.maximum(rows[..., 0:w:2], rows[..., 1:w:2], out=resized(output, size))
+
+
+def average_pool_into(
+    output: torch.Tensor, input: torch.Tensor, settings: tuple, count_include_pad: bool
+) -> torch.Tensor:
+    """Average pooling into ``output``.
+
+    A window that lies beyond the input gives 0, or nan if it begins right after the last element (Torch7 divides 0 by the number of
+    elements between).
+    """
+    kernel, stride, padding, _, ceil_mode = settings
+    size, inside = pooled_sizes(input.shape, settings)
+    resized(output, size)
+    rest = (kernel, stride, padding, ceil_mode, count_include_pad, None)
+    if size == inside:
+        return _AVERAGE[len(kernel)](input, *rest, out=output)
+    output.zero_()
+    for i in range(1, len(kernel) + 1):
+        if size[-i] != inside[-i] and inside[-i] * stride[-i] == input.shape[-i]:
+            output.select(-i, size[-i] - 1).fill_(float("nan"))
+    within(output, inside).copy_(_AVERAGE[len(kernel)](input, *rest))
+    return output
+
+
+def average_pool_backward(
+    gradInput: torch.Tensor, gradOutput: torch.Tensor, input: torch.Tensor, settings: tuple, count_include_pad: bool
+) -> torch.Tensor:
+    """The gradient with respect to the input of average pooling, into ``gradInput``."""
+    kernel, stride, padding, _, ceil_mode = settings
+    if ceil_mode:
+        gradOutput = within(gradOutput, pooled_sizes(input.shape, settings)[1])
+    resized(gradInput, input.shape)
+    return _AVERAGE_BACKWARD[len(kernel)](
+        gradOutput, input, kernel, stride, padding, ceil_mode, count_include_pad, None, grad_input=gradInput
+    )

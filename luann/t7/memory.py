@@ -1,0 +1,54 @@
+"""Memory for storages: a tensor, and a NumPy array over the same memory to read into.
+
+``tensor.numpy()`` and ``torch.from_numpy`` would do the same, but forbid PyTorch to resize the storage ever after;
+modules resize their buffers. Reading into many megabytes of fresh memory spends most of its time in page faults, which
+huge pages spare.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import numpy as np
+import torch
+
+NUMPY: dict[torch.dtype, np.dtype] = {
+    torch.uint8: np.dtype(np.uint8),
+    torch.int8: np.dtype(np.int8),
+    torch.int16: np.dtype(np.int16),
+    torch.int32: np.dtype(np.int32),
+    torch.int64: np.dtype(np.int64),
+    torch.float16: np.dtype(np.float16),
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
+
+_LARGE = 4 << 20
+_PAGE = 4096
+_HUGEPAGE = 14  # MADV_HUGEPAGE
+
+_view = ctypes.pythonapi.PyMemoryView_FromMemory
+_view.restype = ctypes.py_object
+_view.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
+_WRITE = 0x200  # PyBUF_WRITE
+
+_madvise = None
+if sys.platform == "linux":
+    try:
+        _madvise = ctypes.CDLL(None).madvise
+        _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    except (OSError, AttributeError):
+        pass
+
+
+def empty(n: int, dtype: torch.dtype) -> tuple[torch.Tensor, np.ndarray]:
+    """A vector of n numbers on the CPU, and an array over its memory, to be used only as long as the tensor lives."""
+    tensor = torch.empty(n, dtype=dtype, device="cpu")
+    if not n:
+        return tensor, np.empty(0, NUMPY[dtype])
+    start, size = tensor.data_ptr(), n * tensor.element_size()
+    if size >= _LARGE and _madvise is not None:
+        first = -(-start // _PAGE) * _PAGE
+        _madvise(first, (start + size - first) // _PAGE * _PAGE, _HUGEPAGE)  # a wish: nothing depends on it
+    return tensor, np.frombuffer(_view(start, size, _WRITE), NUMPY[dtype])
