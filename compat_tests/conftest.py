@@ -13,11 +13,11 @@ import luann
 @pytest.fixture(autouse=True)
 def _fresh_state() -> Iterator[None]:
     """Put back what a test may have changed for the whole process."""
-    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    dtype, device, threads = torch.get_default_dtype(), torch.empty(0).device, torch.get_num_threads()
     yield
     luann.random.unseed()
     torch.set_default_dtype(dtype)
-    if torch.get_default_device() != device:
+    if torch.empty(0).device != device:
         torch.set_default_device(device)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

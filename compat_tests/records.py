@@ -159,7 +159,9 @@ class Checker:
 
     def __init__(self, record: Any) -> None:
         self.record = record
-        self.tolerance = TOLERANCE[record.dtype]
+        # a float module can be in a record whose other numbers are double
+        single = any(t.dtype is torch.float32 for t in tensors(record.get("params")))
+        self.tolerance = TOLERANCE["float" if single else record.dtype]
         self.found: dict[str, str] = {}
 
     def same(self, field: str, got: Any, wanted: Any, exact: bool = False) -> None:
@@ -338,7 +340,8 @@ def check_criterion(case: tuple[str, str, int]) -> None:
         given = copy.deepcopy(record.input)
         luann.manualSeed(record.forwardSeed)
         check.same("output", criterion.forward(given, copy.deepcopy(target)), record.output)
-        check.same("output field", criterion.output, record.output)
+        only_returns = record["class"] == "nn.DistanceRatioCriterion"  # Torch7's never sets its output
+        check.same("output field", criterion.output, 0 if only_returns else record.output)
         if "secondReturn" in record:
             check.same("secondReturn", criterion.total_weight_tensor.item(), record.secondReturn)
         target = record.get("gradTarget", target)

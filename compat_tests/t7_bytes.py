@@ -1,7 +1,7 @@
 """Writes .t7 files number by number, right ones and wrong ones, for the tests of the reader.
 
-Each function gives the bytes of one object. ``Writer`` knows the byte order, the size of a long and the form; the functions of
-the module are those of a little-endian writer of 8-byte longs, which is what Torch7 is today.
+Each method of a ``Writer`` gives the bytes of one object. ``T`` is the writer in little-endian order with longs of 8
+bytes, which is what Torch7 writes today.
 """
 
 from __future__ import annotations
@@ -69,13 +69,12 @@ class Writer:
     def storage(self, index: int, kind: str, values: Iterable[float], count: int | None = None) -> bytes:
         values = list(values)
         code = _CODES[kind.removeprefix("Cuda") or "Float"]
-        if code == "q":
-            data = self.longs(*values)
-        else:
-            data = struct.pack(f"{self.order}{len(values)}{code}", *values)
+        data = self.longs(*values) if code == "q" else struct.pack(f"{self.order}{len(values)}{code}", *values)
         return self.head(index, f"torch.{kind}Storage") + self.longs(len(values) if count is None else count) + data
 
-    def view(self, index: int, kind: str, size: Iterable[int], stride: Iterable[int], offset: int, storage: bytes) -> bytes:
+    def view(
+        self, index: int, kind: str, size: Iterable[int], stride: Iterable[int], offset: int, storage: bytes
+    ) -> bytes:
         """A tensor on a storage, which is written here or is a reference."""
         size = list(size)
         head = self.head(index, f"torch.{kind}Tensor") + self.ints(len(size))

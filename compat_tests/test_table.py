@@ -9,6 +9,7 @@ import pickle
 
 import pytest
 import torch
+
 from luann import Storage
 from luann.table import Table
 
@@ -83,7 +84,7 @@ def test_objects_are_keys_by_identity(make) -> None:
     t[other] = "theirs"
     assert t[key] == "mine" and t[other] == "theirs"
     assert [k for k in t if k is key or k is other] == [key, other] if not isinstance(key, torch.Tensor) else True
-    assert any(k is key for k in t.keys()) and t.plain == 0
+    assert any(k is key for k in t) and t.plain == 0
     del t[key]
     assert key not in t and len(t) == 2
     with pytest.raises(KeyError):
@@ -98,7 +99,7 @@ def test_odd_keys_in_every_mapping_method() -> None:
     t.update({2: "two"}, name="n")
     assert t.update([(key, "z")]) is None and t[key] == "z"
     assert list(t.values()) == ["z", "t", "two", "n"]
-    assert [k for k in reversed(t)] == ["name", 2, True, key]
+    assert list(reversed(t)) == ["name", 2, True, key]
     assert t.popitem() == ("name", "n")
     same = Table(t)
     assert same == t and same[key] == "z" and same[True] == "t"

@@ -118,9 +118,10 @@ def _path(trail: list) -> str:
     """The way down to the failing module, from the outermost container, Torch7's positions in brackets."""
     steps = []
     for child, parent in zip(trail, trail[1:]):
-        children = getattr(parent, "modules", None) or [getattr(parent, "module", None)]
-        positions = [str(i) for i, m in enumerate(children, 1) if m is child]
-        steps.append(f"{parent._typename.removeprefix('nn.')}[{' or '.join(positions)}]")
+        several = getattr(parent, "modules", None) or getattr(parent, "criterions", None)
+        positions = [str(i) for i, m in enumerate(several or [getattr(parent, "module", None)], 1) if m is child]
+        place = f"[{' or '.join(positions)}]" if positions else ""
+        steps.append(parent._typename.removeprefix("nn.") + place)
     leaf = trail[0]
     name = leaf._typename if getattr(leaf, "modules", None) is not None else str(leaf)
     return " ".join([*reversed(steps), name.split("\n")[0]])

@@ -40,8 +40,10 @@ PRIVATE = True
 _onednn_linear = _private("mkldnn", "_linear_pointwise") if _onednn_beats_blas() else None
 _im2col_forward = getattr(_C, "thnn_conv2d", None)
 _im2col_backward = _private("aten", "_slow_conv2d_backward", "output_mask")
+_im2col_transposed = getattr(_C, "slow_conv_transpose2d", None)
 _convolution_backward = _aten.convolution_backward.default._op
 
+cdist_backward = _private("aten", "_cdist_backward")
 batch_norm_backward = _aten.native_batch_norm_backward.default._op
 threshold_backward = _aten.threshold_backward.grad_input._op
 tanh_backward = _aten.tanh_backward.grad_input._op
@@ -53,8 +55,8 @@ softplus_backward = _aten.softplus_backward.grad_input._op
 elu_backward = _aten.elu_backward.grad_input._op
 leaky_relu_backward = _aten.leaky_relu_backward.grad_input._op
 glu_backward = _aten.glu_backward.grad_input._op
-max_pool2d = _C.max_pool2d_with_indices
-max_pool2d_backward = _aten.max_pool2d_with_indices_backward.grad_input._op
+avg_pool2d = _C.avg_pool2d
+avg_pool2d_backward = _aten.avg_pool2d_backward.grad_input._op
 nll_loss = _aten.nll_loss_forward.output._op
 nll_loss_backward = _aten.nll_loss_backward.grad_input._op
 mse_loss_backward = _aten.mse_loss_backward.grad_input._op
@@ -67,9 +69,6 @@ LINEAR_ROWS = 96
 
 CONVOLUTION_FLOPS = 14_000_000
 """Below this many floating-point operations, im2col with BLAS beats oneDNN's convolution."""
-
-POOLING_ELEMENTS = 30_000
-"""From this many elements on (and 8 planes), pooling runs in channels_last layout."""
 
 
 def resized(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
@@ -98,6 +97,13 @@ def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) 
     ):
         return None
     return _onednn_linear(a, b, bias, "none", [], "")
+
+
+def add_rows(table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor, scale: float) -> None:
+    """``table[rows[i]] += scale * values[i]`` for every ``i``, also where a row is named again."""
+    if table.shape[1] == 1:  # PyTorch adds single numbers much faster than rows of one
+        table, values = table.select(1, 0), values.select(1, 0)
+    table.index_add_(0, rows, values, alpha=scale)
 
 
 def _im2col_wins(input: torch.Tensor, weight: torch.Tensor, outputs: int) -> bool:
@@ -131,7 +137,20 @@ def conv2d(
         result = torch.conv2d(input.contiguous(memory_format=torch.channels_last), weight, bias, stride, padding)
         output.set_(result.contiguous())
     else:
-        output.set_(torch.conv2d(input, weight, bias, stride, padding))
+        output.set_(torch.conv2d(input, weight, bias, stride, padding).contiguous())
+
+
+def _im2col_gradients(
+    input: torch.Tensor,
+    gradOutput: torch.Tensor,
+    weight: torch.Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    mask: list[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    # the kernel takes for granted that input and weight are contiguous
+    input, weight = input.contiguous(), weight.contiguous()
+    return _im2col_backward(gradOutput, input, weight, weight.shape[2:], stride, padding, mask)
 
 
 def conv2d_backward(
@@ -144,7 +163,7 @@ def conv2d_backward(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of :func:`conv2d` with respect to input, weight and bias; ``mask`` says which are wanted."""
     if _im2col_wins(input, weight, gradOutput.numel()):
-        return _im2col_backward(gradOutput, input, weight, weight.shape[2:], stride, padding, mask)
+        return _im2col_gradients(input, gradOutput, weight, stride, padding, mask)
     if (
         mask[0]
         and input.is_cpu
@@ -154,7 +173,7 @@ def conv2d_backward(
         and weight.shape[2] >= 5
     ):
         # a first layer: few planes, large kernel
-        few = _im2col_backward(gradOutput, input, weight, weight.shape[2:], stride, padding, [True, False, False])
+        few = _im2col_gradients(input, gradOutput, weight, stride, padding, [True, False, False])
         if not (mask[1] or mask[2]):
             return few
         rest = _convolution_backward(
@@ -167,44 +186,50 @@ def conv2d_backward(
     )
 
 
-def max_pool_into(
-    output: torch.Tensor, places: torch.Tensor | None, input: torch.Tensor, settings: tuple
-) -> torch.Tensor:
-    """2D max pooling into ``output``; returns the places of the maxima, counted from 0.
+def convolution(
+    output: torch.Tensor, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, settings: tuple
+) -> None:
+    """Convolution of N x C x ... into ``output``, which is overwritten or set to the result.
 
     Args:
-        places: what an earlier call returned, to be written again; may be ``None``.
-        settings: kernel, stride, padding, dilation, ceil_mode, as PyTorch takes them.
+        settings: stride, padding, dilation, transposed, output padding, groups, as ``torch.convolution`` takes them.
     """
-    if input.dim() == 4 and input.is_cpu and input.numel() >= POOLING_ELEMENTS and input.shape[1] >= 8:
-        # ATen's kernel for the usual layout is scalar code; the one for channels innermost is vectorised
-        values, places = max_pool2d(input.contiguous(memory_format=torch.channels_last), *settings)
-        resized(output, values.shape).copy_(values)
-        return places
-    if places is None or not places.is_contiguous():
-        places = torch.empty(0, dtype=torch.int64, device=input.device)
-    # the sizes are the kernel's business; emptied buffers it resizes without a warning
-    size = pooled_size(input, settings)
-    max_pool2d(input, *settings, out=(resized(output, size), resized(places, size)))
-    return places
+    stride, padding, dilation, transposed, adjustment, groups = settings
+    if groups == 1 and dilation == (1, 1):
+        if not transposed:
+            return conv2d(output, input, weight, bias, stride, padding)
+        if _im2col_wins_transposed(input, weight):
+            size = [(n - 1) * s - 2 * p + k + a for n, s, p, k, a in zip(
+                input.shape[2:], stride, padding, weight.shape[2:], adjustment
+            )]
+            resized(output, (input.shape[0], weight.shape[1], *size))
+            _im2col_transposed(input, weight, weight.shape[2:], bias, stride, padding, adjustment, dilation, out=output)
+            return
+    output.set_(torch.convolution(input, weight, bias, *settings).contiguous())
 
 
-def pooled_size(input: torch.Tensor, settings: tuple) -> tuple[int, ...]:
-    """The size of a pooled output: the last dimensions of the input, as many as the kernel has."""
-    kernel, stride, padding, dilation, ceil_mode = settings
-    sizes = []
-    for n, k, s, p, d in zip(input.shape[-len(kernel) :], kernel, stride, padding, dilation):
-        span = n + 2 * p - d * (k - 1) - 1
-        count = (-(-span // s) if ceil_mode else span // s) + 1
-        if ceil_mode and (count - 1) * s >= n + p:
-            count -= 1  # the last window would begin in the padding
-        sizes.append(count)
-    return (*input.shape[: -len(kernel)], *sizes)
+def convolution_backward(
+    input: torch.Tensor, gradOutput: torch.Tensor, weight: torch.Tensor, settings: tuple, mask: list[bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of :func:`convolution` with respect to input, weight and bias; ``mask`` says which are wanted."""
+    stride, padding, dilation, transposed, _, groups = settings
+    if groups == 1 and dilation == (1, 1):
+        if not transposed:
+            return conv2d_backward(input, gradOutput, weight, stride, padding, mask)
+        if _im2col_wins_transposed(input, weight):
+            # the transpose of a convolution from gradOutput to input
+            kernel = weight.shape[2:]
+            only_weight = [False, True, False]
+            return (
+                _im2col_forward(gradOutput, weight, kernel, None, stride, padding) if mask[0] else None,
+                _im2col_gradients(gradOutput, input, weight, stride, padding, only_weight)[1] if mask[1] else None,
+                gradOutput.sum((0, 2, 3)) if mask[2] else None,
+            )
+    bias_sizes = [gradOutput.shape[1]] if mask[2] else None
+    return _convolution_backward(gradOutput, input, weight, bias_sizes, *settings, mask)
 
 
-def max_pool_2x2(output: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
-    """Windows of 2x2 side by side, without the places of the maxima: rows first, then columns."""
-    h, w = input.shape[-2] // 2 * 2, input.shape[-1] // 2 * 2
-    rows = torch.maximum(input[..., 0:h:2, :], input[..., 1:h:2, :])
-    size = (*input.shape[:-2], h // 2, w // 2)
-    return torch.maximum(rows[..., 0:w:2], rows[..., 1:w:2], out=resized(output, size))
+def _im2col_wins_transposed(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether a transposed 2D convolution of this size is faster by im2col."""
+    # half the bound of a forward convolution: the backward pass unfolds twice
+    return _im2col_transposed is not None and _im2col_wins(input, weight, input.numel() * 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ class Object:
     """
 
     __slots__ = ("__dict__", "__weakref__", "_cache")
+    _cache: Any
 
     _typename = "nn.Object"
     _version = 1
@@ -124,6 +126,16 @@ class Object:
         """Raise a ShapeError unless ``fits``: "wanted …, got …" with the sizes of ``got``."""
         if not fits:
             raise ShapeError(f"wanted {wanted}, got {describe(got)}")
+
+    def _sized(self, gradOutput: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        """``gradOutput`` in the output's ``size``, if it has as many elements, which is what Torch7 asks for.
+
+        PyTorch's kernels would stretch a smaller one.
+        """
+        if gradOutput.shape == size:
+            return gradOutput
+        self._want(gradOutput.numel() == math.prod(size), f"a gradOutput of {'x'.join(map(str, size))}", gradOutput)
+        return gradOutput.reshape(size)
 
 
 def given(value: Any, default: Any) -> Any:

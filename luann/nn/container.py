@@ -122,6 +122,18 @@ class Container(Module):
         self.applyToModules(lambda module: module.clearState())
         return self
 
+    def _summed(self, grads: Iterable[Any]) -> Any:
+        """The sum of the modules' gradients, in ``gradInput``; ``None`` if no module computes one.
+
+        Each is added before the next module computes its own: they may share the memory for it.
+        """
+        first = True
+        for grad in grads:
+            if grad is not None:
+                self.gradInput = (copied if first else added)(self.gradInput, grad)
+                first = False
+        return None if first else self.gradInput
+
     def _branches(self) -> str:
         """Torch7's picture of children side by side, between ``input`` and ``output``."""
         text = f"{self._typename} {{\n  input"
@@ -180,7 +192,8 @@ class Sequential(Container):
         chain = "".join(f"({i}) -> " for i in range(1, len(self.modules) + 1))
         lines = [f"[input -> {chain}output]"]
         lines += [f"({i}): {module}" for i, module in enumerate(self.modules, 1)]
-        return f"{self._typename} {{\n" + "\n".join(lines).replace("\n", "\n  ").join(("  ", "\n}"))
+        # subclasses show this name, too, as in Torch7
+        return "nn.Sequential {\n" + "\n".join(lines).replace("\n", "\n  ").join(("  ", "\n}"))
 
 
 class Parallel(Container):
@@ -271,18 +284,6 @@ class Concat(Container):
         """The part of gradOutput that belongs to each module."""
         dimension = self.dimension - 1
         return gradOutput.split([module.output.shape[dimension] for module in self.modules], dimension)
-
-    def _summed(self, grads: Iterable[Any]) -> Any:
-        """The sum of the modules' gradients, in ``gradInput``; ``None`` if no module computes one.
-
-        Each is added before the next module computes its own: they may share the memory for it.
-        """
-        first = True
-        for grad in grads:
-            if grad is not None:
-                self.gradInput = (copied if first else added)(self.gradInput, grad)
-                first = False
-        return None if first else self.gradInput
 
     def updateOutput(self, input: Any) -> torch.Tensor:
         outputs = [module.updateOutput(input) for module in self.modules]

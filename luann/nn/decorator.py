@@ -217,9 +217,6 @@ class GPU(Decorator):
         outdevice: the number of the one for the output, default ``device``. gradInput goes to where the input is.
     """
 
-    _input: Any = None
-    _gradOutput: Any = None
-
     def __init__(self, module: Module, device: int, outdevice: int | None = None) -> None:
         super().__init__(module)
         self.device = device
@@ -229,61 +226,64 @@ class GPU(Decorator):
         if type is not None and is_cuda_typename(type):
             self.type(type)
 
-    def _place(self, number: int) -> torch.device | None:
-        """The device of this number; ``None`` if tensors are to stay where they are."""
-        if not is_cuda_typename(self._type) or number > torch.cuda.device_count():
-            return None
-        return torch.device("cuda", number - 1)
-
     def setDevice(self, device: int | None = None) -> GPU:
-        """Move the module to another GPU, or to its own; returns the decorator."""
+        """Move the module to another GPU, by default to its own; returns the decorator."""
         self.device = given(device, self.device)
+        need_size(self, device=self.device)
         return self.type(self._type)
 
     def _convert(self, dtype: torch.dtype | None, device: torch.device | None, cache: dict) -> None:
-        self._input = self._gradOutput = None
-        if device is not None and device.type == "cuda" and self.device <= torch.cuda.device_count():
-            device = torch.device("cuda", self.device - 1)
+        if device is not None and device.type == "cuda":
+            device = _gpu(self.device) or device
         super()._convert(dtype, device, cache)
 
-    def updateOutput(self, input: Any) -> Any:
-        self._input = _moved(input, self._place(self.device))
-        self.output = _moved(self.modules[0].updateOutput(self._input), self._place(self.outdevice))
-        return self.output
+    def _on(self, number: int, value: Any) -> Any:
+        """``value`` on the GPU of this number, if the module is on GPUs and there is that one."""
+        device = _gpu(number) if is_cuda_typename(self._type) else None
+        return value if device is None else _moved(value, device)
 
     def _taken(self, input: Any, gradInput: Any) -> Any:
-        where = first(input)
-        self.gradInput = _moved(gradInput, self._place(self.device) and where.device)
+        like = first(input) if is_cuda_typename(self._type) else None
+        self.gradInput = gradInput if like is None else _moved(gradInput, like.device)
         return self.gradInput
 
+    def updateOutput(self, input: Any) -> Any:
+        self.output = self._on(self.outdevice, self.modules[0].updateOutput(self._on(self.device, input)))
+        return self.output
+
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
-        self._gradOutput = _moved(gradOutput, self._place(self.device))
-        return self._taken(input, self.modules[0].updateGradInput(self._input, self._gradOutput))
+        there = self._on(self.device, input), self._on(self.device, gradOutput)
+        return self._taken(input, self.modules[0].updateGradInput(*there))
 
     def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
-        self.modules[0].accGradParameters(self._input, self._gradOutput, scale)
+        self.modules[0].accGradParameters(self._on(self.device, input), self._on(self.device, gradOutput), scale)
 
     def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
-        self._gradOutput = _moved(gradOutput, self._place(self.device))
-        return self._taken(input, self.modules[0].backward(self._input, self._gradOutput, scale))
+        there = self._on(self.device, input), self._on(self.device, gradOutput)
+        return self._taken(input, self.modules[0].backward(*there, scale))
 
     def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
-        raise ModuleError(f"{self._typename}: accUpdateGradParameters is not implemented, as in Torch7; use backward()")
+        raise ModuleError(f"{self._typename} has no accUpdateGradParameters, as in Torch7; use backward()")
 
-    sharedAccUpdateGradParameters = accUpdateGradParameters
+    def sharedAccUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        self.accUpdateGradParameters(input, gradOutput, lr)
 
     def clearState(self) -> GPU:
-        self._input = self._gradOutput = None
+        self.__dict__.pop("_input", None)  # copies that Torch7 keeps
+        self.__dict__.pop("_gradOutput", None)
         return super().clearState()
 
     def __tostring__(self) -> str:
         return f"{self._typename}({self.device}) @ {self.modules[0]}"
 
 
-def _moved(value: Any, device: torch.device | None) -> Any:
-    """A nested table with its tensors on ``device``; ``None``: as it is."""
-    if device is None:
-        return value
+def _gpu(number: int) -> torch.device | None:
+    """The GPU of this number, from 1; ``None`` if PyTorch finds none."""
+    return torch.device("cuda", number - 1) if number <= torch.cuda.device_count() else None
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """A nested table with its tensors on ``device``."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, (list, tuple)):
@@ -291,3 +291,133 @@ def _moved(value: Any, device: torch.device | None) -> Any:
     if isinstance(value, dict):
         return type(value)((key, _moved(v, device)) for key, v in value.items())
     return value
+
+
+class WeightNorm(Decorator):
+    """A module whose ``weight`` is made anew from a length ``g`` and a direction ``v`` for each output:
+    ``weight = g v / √(‖v‖² + 1e-4)``.
+
+    The parameters are ``v``, ``g`` and the module's bias, if it has one; ``weight`` follows in every forward of
+    training, and in ``evaluate()``.
+
+    Args:
+        module: a module with a ``weight``.
+        outputDim: the dimension of ``weight`` that counts the outputs, from 1; default 1.
+
+    ``v`` (outputs x the rest) is drawn from a normal distribution of deviation √(2 / the rest), ``g`` is its length.
+
+    As in Torch7, two things differ from other modules. ``backward`` leaves the gradient of ``v`` in the module's
+    ``gradWeight``, and a next one adds to it what ``v`` and ``g`` get: call ``zeroGradParameters()`` in between. And
+    ``accUpdateGradParameters`` changes the bias only.
+    """
+
+    weightSize: Storage | None = None  # files older than the option to leave weight out lack it
+
+    def __init__(self, module: Module, outputDim: int | None = None) -> None:
+        super().__init__(module)
+        weight = module.weight
+        self.outputDim = given(outputDim, 1)
+        need_size(self, outputDim=self.outputDim)
+        if not isinstance(weight, torch.Tensor) or self.outputDim > weight.dim():
+            raise ArgumentError(
+                f"{self._typename}: wants a module with a weight of {self.outputDim} dimensions or more, got {module} "
+                f"with {describe(weight)}"
+            )
+        if module.bias is not None:
+            self.bias, self.gradBias = module.bias, module.gradBias
+        self.weight, self.gradWeight = weight, module.gradWeight
+        self.weightSize = Storage(weight.shape)
+        front = self._front(weight)
+        outputs = front.shape[0]
+        self.otherDims = weight.numel() // outputs
+        self.viewIn = Storage([outputs, self.otherDims])
+        self.viewOut = Storage(front.shape)
+        self.v = weight.new_empty(outputs, self.otherDims)
+        self.g = weight.new_empty(outputs)
+        self._norm = weight.new_zeros(outputs)
+        self._scale = weight.new_zeros(outputs)
+        self.gradG = weight.new_zeros(outputs)
+        self.gradV = weight.new_zeros(outputs, self.otherDims)
+        self.resetInit()
+
+    def resetInit(self) -> None:
+        """Draw ``v`` anew, set ``g`` to its length and the bias to zero."""
+        random.normal(self.v, 0, math.sqrt(2 / self.otherDims))
+        # added up one after the other, so that the last digit is Torch7's, too
+        length = self.v.double().square().cumsum(1)[:, -1:].sqrt_()
+        resized(self.g, length.shape).copy_(length)
+        if self.bias is not None:
+            self.bias.zero_()
+
+    def _restore(self, fields: dict, version: int) -> None:
+        super()._restore(fields, version)
+        if self.weight is None:  # Torch7 leaves out what follows from v and g
+            module = self.modules[0]
+            self.weight = module.weight = self.v.new_empty(tuple(self.weightSize))
+            self.gradWeight = module.gradWeight = torch.zeros_like(self.weight)
+            self.updateWeight()
+
+    def _front(self, weight: torch.Tensor) -> torch.Tensor:
+        """A view of ``weight`` with the dimension of the outputs first."""
+        return weight.movedim(self.outputDim - 1, 0)
+
+    def updateWeight(self) -> None:
+        """Make the module's ``weight`` from ``v`` and ``g``."""
+        outputs = self.v.shape[0]
+        torch.linalg.vector_norm(self.v, dim=1, keepdim=True, out=resized(self._norm, (outputs, 1)))
+        self._norm.square_().add_(1e-4).sqrt_()
+        torch.div(self.g.view(outputs), self._norm.view(outputs), out=resized(self._scale, (outputs,)))
+        front = self._front(self.modules[0].weight)
+        front.copy_((self.v * self._scale.view(outputs, 1)).view(front.shape))
+
+    def evaluate(self) -> None:
+        if self.train:
+            self.updateWeight()
+            super().evaluate()
+
+    def updateOutput(self, input: Any) -> torch.Tensor:
+        if self.train:
+            self.updateWeight()
+        return self.output.set_(self.modules[0].updateOutput(input))
+
+    def _taken(self, gradInput: torch.Tensor | None) -> torch.Tensor | None:
+        self.gradInput = None if gradInput is None else buffer(self.gradInput, gradInput).set_(gradInput)
+        return self.gradInput
+
+    def _accumulate(self) -> None:
+        """Make the gradients of ``v`` and ``g`` from that of ``weight``."""
+        front = self._front(self.modules[0].gradWeight)
+        v, outputs = self.v, self.v.shape[0]
+        grad, direction, scale = front.reshape(v.shape), v / self._norm, self._scale.view(outputs, 1)
+        gradG = torch.sum(grad * direction, 1, keepdim=True, out=resized(self.gradG, (outputs, 1)))
+        gradV = grad.sub(direction * gradG).mul_(scale).view(front.shape)
+        resized(self.gradV, front.shape).copy_(gradV)
+        front.copy_(gradV)
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> torch.Tensor | None:
+        return self._taken(self.modules[0].updateGradInput(input, gradOutput))
+
+    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        self.modules[0].accGradParameters(input, gradOutput, scale)
+        self._accumulate()
+
+    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> torch.Tensor | None:
+        gradInput = self._taken(self.modules[0].backward(input, gradOutput, scale))
+        self._accumulate()
+        return gradInput
+
+    def zeroGradParameters(self) -> None:
+        super().zeroGradParameters()
+        self.gradV.zero_()
+        self.gradG.zero_()
+
+    def updateParameters(self, learningRate: float) -> None:
+        super().updateParameters(learningRate)
+        self.g.add_(self.gradG.view_as(self.g), alpha=-learningRate)
+        self.v.add_(self.gradV.view_as(self.v), alpha=-learningRate)
+
+    def parameters(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """``v``, ``g`` and the bias, if there is one; their gradients."""
+        if self.bias is None:
+            return [self.v, self.g], [self.gradV, self.gradG]
+        return [self.v, self.g, self.bias], [self.gradV, self.gradG, self.gradBias]

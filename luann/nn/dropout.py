@@ -85,6 +85,70 @@ class Dropout(Module):
         return f"{self._typename}({self.p:f})"
 
 
+class SpatialDropout(Module):
+    """Sets whole planes to zero with probability ``p``; the others stay as they are. In evaluation all is multiplied by ``1 - p``.
+
+    Input, output: planes x H x W, or a batch of these. There is no backward pass in evaluation.
+
+    Args:
+        p: default 0.5.
+        stochasticInference: drop in evaluation, too. Default no.
+
+    ``noise`` holds the factor of each plane, 0 or 1.
+    """
+
+    stochastic_inference = False
+    _plane = 2
+    """Dimensions of a plane."""
+
+    def __init__(self, p: float | None = None, stochasticInference: bool | None = None) -> None:
+        super().__init__()
+        self.setp(given(p, 0.5))
+        self.train = True
+        self.stochastic_inference = bool(stochasticInference)
+        self.noise = torch.empty(0)
+
+    def setp(self, p: float) -> None:
+        """Change the probability."""
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"{self._typename}: p must be from 0 to 1, got {p}")
+        self.p = p
+
+    def _diagnose(self, input: torch.Tensor) -> None:
+        plane = "x T x H x W" if self._plane == 3 else "x H x W"
+        self._want(input.dim() - self._plane in (1, 2), f"planes {plane}, or a batch of these", input)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        output = resized(self.output, input.shape)
+        if not (self.train or self.stochastic_inference):
+            return torch.mul(input, 1 - self.p, out=output)
+        if not 1 <= input.dim() - self._plane <= 2:
+            self._diagnose(input)
+        size = (*input.shape[: -self._plane], *[1] * self._plane)
+        return torch.mul(input, random.bernoulli(resized(self.noise, size), 1 - self.p), out=output)
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        if not self.train:
+            raise ModuleError("the backward pass is defined while training only; call training() first")
+        return torch.mul(gradOutput, self.noise, out=resized(self.gradInput, gradOutput.shape))
+
+    def clearState(self) -> SpatialDropout:
+        self.noise.set_()
+        return super().clearState()
+
+    def __tostring__(self) -> str:
+        return f"{self._typename}({self.p:f})"
+
+
+class VolumetricDropout(SpatialDropout):
+    """:class:`SpatialDropout` for volumes.
+
+    Input, output: planes x T x H x W, or a batch of these. Arguments as there.
+    """
+
+    _plane = 3
+
+
 class WhiteNoise(Module):
     """Adds normally distributed noise while training, and its mean in evaluation.
 

@@ -98,9 +98,7 @@ class L1Penalty(_HandingOn):
 
     loss: float | None = None
 
-    def __init__(
-        self, l1weight: float, sizeAverage: bool | None = None, provideOutput: bool | None = None
-    ) -> None:
+    def __init__(self, l1weight: float, sizeAverage: bool | None = None, provideOutput: bool | None = None) -> None:
         super().__init__()
         need_number(self, l1weight=l1weight)
         self.l1weight = l1weight
@@ -116,4 +114,4 @@ class L1Penalty(_HandingOn):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradInput = torch.sign(input, out=resized(self.gradInput, input.shape)).mul_(self._weight(input))
-        return gradInput.add_(gradOutput) if self.provideOutput else gradInput
+        return gradInput.add_(self._sized(gradOutput, input.shape)) if self.provideOutput else gradInput

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,8 +12,14 @@ from ..errors import ArgumentError
 from . import _kernels as kernels
 from . import utils
 from ._kernels import resized
-from ._object import given, need_size
+from ._object import given, need_size, need_tensor
+from .container import Sequential
+from .identity import Identity
 from .module import Module
+from .pointwise import Add, CMul, MulConstant
+from .reducing import Mean
+from .shaping import Replicate
+from .table import ConcatTable, CSubTable
 
 
 class BatchNormalization(Module):
@@ -162,3 +169,126 @@ class SpatialBatchNormalization(BatchNormalization):
     """
 
     nDim = 4
+
+
+class VolumetricBatchNormalization(BatchNormalization):
+    """:class:`BatchNormalization` of each plane of volumes.
+
+    Input, output: N x nOutput x T x H x W; one volume nOutput x T x H x W is taken in evaluation and gives a batch of one.
+    """
+
+    nDim = 5
+
+
+def _rows(tensor: torch.Tensor) -> torch.Tensor:
+    """A matrix as it is, a vector as a view with one row."""
+    return tensor if tensor.dim() == 2 else tensor.unsqueeze(0)
+
+
+class Normalize(Module):
+    """Each row divided by its p-norm: ``y = x / (Σ |x|ᵖ + eps)^(1/p)``; for infinite p, ``y = x / (max |x| + eps)``.
+
+    Input, output: N x features, or a vector.
+
+    Args:
+        p: above 0; ``math.inf`` for the maximum.
+        eps: default 1e-10.
+
+    ``norm`` holds the divisors, ``normp`` their p-th powers, ``_indices`` the places of the maxima, counted from 1.
+    """
+
+    norm: torch.Tensor | None = None
+    normp: torch.Tensor | None = None
+    _indices: torch.Tensor | None = None
+
+    def __init__(self, p: float, eps: float | None = None) -> None:
+        super().__init__()
+        if isinstance(p, bool) or not isinstance(p, (int, float)) or not p > 0:
+            raise ArgumentError(f"{self._typename}: p must be a number above 0, got {p!r}")
+        self.p = p
+        self.eps = given(eps, 1e-10)
+
+    def _diagnose(self, input: torch.Tensor) -> None:
+        self._want(need_tensor(input).dim() in (1, 2), "N x features, or a vector", input)
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        if not 1 <= input.dim() <= 2:
+            self._diagnose(input)
+        p, rows = self.p, _rows(input)
+        output = resized(self.output, input.shape)
+        if self.norm is None:
+            self.norm = input.new_empty(0)
+        norm = resized(self.norm, (rows.shape[0], 1))
+        if p == math.inf:
+            if self._indices is None:
+                self._indices = torch.empty(0, dtype=torch.int64, device=input.device)
+            torch.max(rows.abs(), 1, True, out=(norm, resized(self._indices, norm.shape)))
+            self._indices.add_(1)
+            norm.add_(self.eps)
+        else:
+            if self.normp is None:
+                self.normp = input.new_empty(0)
+            powers = rows * rows if p == 2 else rows.abs().pow_(p)
+            normp = torch.sum(powers, 1, True, out=resized(self.normp, norm.shape)).add_(self.eps)
+            torch.pow(normp, 1 / p, out=norm)
+        torch.div(rows, norm, out=_rows(output))
+        return output
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        p, norm, rows, grad = self.p, self.norm, _rows(input), _rows(gradOutput)
+        # y = x / norm, and d norm / dx = slope / power
+        if p == math.inf:
+            power = norm
+            places = self._indices - 1
+            slope = torch.zeros_like(rows).scatter_(1, places, rows.gather(1, places).div_(norm))
+        else:
+            power = self.normp
+            slope = rows
+            if p != 2:
+                size = rows.abs()
+                if p < 2:
+                    size.add_(self.eps)  # as Torch7: no division by 0
+                slope = size.pow_(p - 2).mul_(rows)
+        gradInput = resized(self.gradInput, input.shape)
+        into = torch.mul(grad, power, out=_rows(gradInput))
+        into.addcmul_(slope, (rows * grad).sum(1, True), value=-1).div_(power * norm)
+        return gradInput
+
+    def clearState(self) -> Normalize:
+        utils.clear(self, "_output", "_indices", "_gradInput", "buffer", "buffer2", "norm", "normp", "cross")
+        return super().clearState()
+
+    def __tostring__(self) -> str:
+        return f"{self._typename}({f'{self.p:f}' if self.p % 1 else int(self.p)})"
+
+
+class LayerNormalization(Sequential):
+    """Each row less its mean, divided by its standard deviation, times a gain, plus a bias.
+
+    ``y = √n (x - mean) / √(Σ (x - mean)² + eps) * gain + bias``. Input, output: N x nOutput, or a vector of nOutput.
+
+    Args:
+        nOutput: the number of features, n.
+        bias: what the bias is at first, default 0.
+        eps: default 1e-10.
+        affine: whether there are a gain (1 at first) and a bias, default yes.
+
+    It is made of other layers, as in Torch7.
+    """
+
+    def __init__(
+        self, nOutput: int, bias: float | None = None, eps: float | None = None, affine: bool | None = None
+    ) -> None:
+        super().__init__()
+        need_size(self, nOutput=nOutput)
+        mean = Sequential().add(Mean(1, 1)).add(Replicate(nOutput, 1, 1))
+        self.add(ConcatTable().add(Identity()).add(mean))
+        self.add(CSubTable())
+        self.add(Normalize(2, given(eps, 1e-10)))
+        self.add(MulConstant(math.sqrt(nOutput)))
+        if affine is not False:
+            shift = Add(nOutput, False)
+            shift.bias.fill_(given(bias, 0))
+            gain = CMul(nOutput)
+            gain.weight.fill_(1)
+            self.add(gain).add(shift)

@@ -133,7 +133,8 @@ class MulConstant(Pointwise):
 
     Args:
         constant_scalar: ``c``, a number.
-        ip: in place: write the output over the input, which backward restores, and gradInput over gradOutput. Default no.
+        ip: in place: write the output over the input, which backward restores, and gradInput over gradOutput.
+            Default no.
     """
 
     def __init__(self, constant_scalar: float, ip: bool | None = None) -> None:
@@ -169,14 +170,13 @@ class _Componentwise(Pointwise):
     def _over(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """``parameter`` viewed so that it broadcasts over ``x``: element by element if there are as many of them, or
         with as many dimensions, or else as one sample of a batch."""
-        if parameter.dim() == x.dim() and parameter.numel() != x.numel():
-            view = parameter
-        elif parameter.numel() == x.numel():
-            view = parameter.view(x.shape)
-        else:
-            view = parameter.view(1 if parameter.numel() == 1 else (1, *x.shape[1:]))
-        view.expand(x.shape)  # or the output would grow
-        return view
+        shape, count = x.shape, parameter.numel()
+        if count == x.numel():
+            return parameter.view(shape)
+        if parameter.dim() == len(shape):
+            parameter.expand(shape)  # fails where the output would grow
+            return parameter
+        return parameter.view(1 if count == 1 else (1, *shape[1:]))
 
     def _check(self, parameter: torch.Tensor, input: torch.Tensor) -> None:
         size = "x".join(map(str, parameter.shape))
@@ -214,11 +214,15 @@ class Add(_Componentwise):
     def reset(self, stdv: float | None = None) -> None:
         _draw(self.bias, stdv)
 
+    def _over(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        # a single sample has the very size of the bias; anything else is a batch
+        return parameter if self.scalar or x.shape == parameter.shape else parameter.view(1, *x.shape[1:])
+
     def _diagnose(self, input: torch.Tensor) -> None:
         self._check(self.bias, input)
 
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        torch.add(x, self.bias if self.scalar else self._over(self.bias, x), out=y)
+        torch.add(x, self._over(self.bias, x), out=y)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
@@ -227,15 +231,15 @@ class Add(_Componentwise):
         out.copy_(g)
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        bias = self.gradBias if self.scalar else self._over(self.gradBias, input)
-        bias.add_(self._alike(gradOutput, input).sum_to_size(bias.shape), alpha=scale)
+        bias = self._over(self.gradBias, input)
+        bias.add_(self._sized(gradOutput, input.shape).sum_to_size(bias.shape), alpha=scale)
 
 
 class CAdd(_Componentwise):
     """``y = x + bias``, with a bias of any size, stretched where its size is 1.
 
-    Input, output: as many elements as the sizes say; or as many dimensions, equal to the sizes but where these are 1; or a batch of
-    samples with that many elements.
+    Input, output: as many elements as the sizes say; or as many dimensions, equal to the sizes but where these are 1;
+    or a batch of samples with that many elements.
 
     Args:
         sizes: whole numbers, or one sequence of them.
@@ -264,7 +268,7 @@ class CAdd(_Componentwise):
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
         bias = self._over(self.gradBias, input)
-        bias.add_(self._alike(gradOutput, input).sum_to_size(bias.shape), alpha=scale)
+        bias.add_(self._sized(gradOutput, input.shape).sum_to_size(bias.shape), alpha=scale)
 
     def clearState(self) -> CAdd:
         # Torch7's own
@@ -275,8 +279,8 @@ class CAdd(_Componentwise):
 class CMul(_Componentwise):
     """``y = weight · x``, element by element, with a weight of any size, stretched where its size is 1.
 
-    Input, output: as many elements as the sizes say; or as many dimensions, equal to the sizes but where these are 1; or a batch of
-    samples with that many elements.
+    Input, output: as many elements as the sizes say; or as many dimensions, equal to the sizes but where these are 1;
+    or a batch of samples with that many elements.
 
     Args:
         sizes: whole numbers, or one sequence of them.
@@ -308,13 +312,11 @@ class CMul(_Componentwise):
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
         weight = self._over(self.gradWeight, input)
-        weight.add_((input * self._alike(gradOutput, input)).sum_to_size(weight.shape), alpha=scale)
+        weight.add_((input * self._sized(gradOutput, input.shape)).sum_to_size(weight.shape), alpha=scale)
 
     def clearState(self) -> CMul:
-        # Torch7's own
-        utils.clear(
-            self, "_input", "_output", "_weight", "_gradWeight", "_expand", "_repeat", "_sum", "_gradOutput", "_gradInput"
-        )
+        buffers = "_input _output _weight _gradWeight _expand _repeat _sum _gradOutput _gradInput"  # Torch7's own
+        utils.clear(self, buffers.split())
         return super().clearState()
 
 
@@ -384,8 +386,8 @@ class Constant(Module):
 class OneHot(Module):
     """For each whole number ``k`` of the input a vector of zeros with a 1 at place ``k``. The gradient is 0.
 
-    Input: whole numbers from 1 to outputSize, in a tensor of any size and type, or a single number. Output: a dimension more, of
-    outputSize; for a number, a vector.
+    Input: whole numbers from 1 to outputSize, in a tensor of any size and type, or a single number. Output: a dimension
+    more, of outputSize; for a number, a vector.
 
     Args:
         outputSize: the length of the vectors.

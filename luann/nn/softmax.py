@@ -27,7 +27,7 @@ class SoftMax(_Classes):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         return torch._softmax_backward_data(
-            gradOutput,
+            self._sized(gradOutput, input.shape),
             self.output,
             self._dimension(input),
             input.dtype,
@@ -63,7 +63,7 @@ class LogSoftMax(_Classes):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         return torch._log_softmax_backward_data(
-            gradOutput,
+            self._sized(gradOutput, input.shape),
             self.output,
             self._dimension(input),
             input.dtype,

@@ -1,8 +1,8 @@
 """Transfer functions: non-linearities, applied to each element.
 
-An input that is NaN gives NaN. In Torch7 the comparisons of some made a number of it: the value of :class:`Threshold` and
-:class:`ReLU`, the upper bound of :class:`HardTanh`, 0 in :class:`HardShrink` and :class:`SoftShrink`. A second pass over the data
-would be the price of that.
+An input that is NaN gives NaN. In Torch7 the comparisons of some made a number of it: the value of :class:`Threshold`
+and :class:`ReLU`, the upper bound of :class:`HardTanh`, 0 in :class:`HardShrink` and :class:`SoftShrink`. A second pass
+over the data would be the price of that.
 """
 
 from __future__ import annotations
@@ -352,7 +352,7 @@ class PReLU(Pointwise):
         out.addcmul_(g - out, weight)
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        grad = torch.clamp_max(input, 0).mul_(self._alike(gradOutput, input))
+        grad = torch.clamp_max(input, 0).mul_(self._sized(gradOutput, input.shape))
         if self.nOutputPlane == 0:
             grad = grad.sum()
         elif grad.dim() > 1:
@@ -437,12 +437,17 @@ class GatedLinearUnit(Module):
         fits = 0 < dim <= input.dim() and input.shape[dim - 1] % 2 == 0
         self._want(fits, f"an even size in dimension {dim}", input)
 
+    def _half(self, input: torch.Tensor) -> tuple[int, torch.Size]:
+        """The dimension, from 0, and the size of the output."""
+        shape = input.shape
+        dim = (self.dim or len(shape)) - 1
+        return dim, torch.Size((*shape[:dim], shape[dim] // 2, *shape[dim + 1 :]))
+
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        dim = (self.dim or input.dim()) - 1
-        size = list(input.shape)
-        size[dim] //= 2
-        return _C.glu(input, dim, out=resized(self.output, torch.Size(size)))
+        dim, size = self._half(input)
+        return _C.glu(input, dim, out=resized(self.output, size))
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        dim = (self.dim or input.dim()) - 1
-        return kernels.glu_backward(gradOutput, input, dim, grad_input=resized(self.gradInput, input.shape))
+        dim, size = self._half(input)
+        gradInput = resized(self.gradInput, input.shape)
+        return kernels.glu_backward(self._sized(gradOutput, size), input, dim, grad_input=gradInput)

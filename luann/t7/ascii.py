@@ -16,9 +16,9 @@ import torch
 from .binary import Damage
 from .memory import empty
 
-_INTEGER = re.compile(rb"\s*([+-]?\d{1,20})(?:\r?\n)?")
+_INTEGER = re.compile(rb"\s*([+-]?\d{1,20})(?:\r?\n|(?=\s|\Z))")
 _NUMBER = re.compile(
-    rb"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?))(?:\r?\n)?", re.IGNORECASE
+    rb"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?))(?:\r?\n|(?=\s|\Z))", re.IGNORECASE
 )
 _SPACE = re.compile(rb"\s*")
 _CHUNK = 1 << 20
@@ -41,6 +41,7 @@ class Ascii:
         self.pos = 0
         self.base = offset
         self.memo: dict = {}
+        self.stack: list = []
 
     @property
     def offset(self) -> int:
@@ -70,7 +71,10 @@ class Ascii:
             if self.at_end():
                 raise Damage(f"the file is cut off: {wanted} wanted, nothing left", self.offset)
             start = self._next()
-            raise Damage(f"{self.data[start : start + 20]!r} where {wanted} is wanted", self.base + start)
+            word = self.data[start : start + 20].split()[0]
+            raise Damage(f"{word!r} where {wanted} is wanted", self.base + start)
+        if match.end(1) == len(self.data):
+            raise Damage("the file is cut off in a number, or lacks its last newline", self.base + match.start(1))
         self.pos = match.end()
         return match[1]
 
@@ -131,10 +135,13 @@ class Ascii:
             words = self.data[self.pos : end].split(None, n - done)
             if len(words) > n - done:
                 end -= len(words.pop())
+            if end == len(self.data) and not self.data[-1:].isspace():
+                raise Damage(f"the file is cut off in a storage of {n} numbers, or lacks its last newline", self.offset)
             if not words or self.data.find(b"_", self.pos, end) >= 0:  # Python's numbers may hold _, C's may not
                 raise Damage(f"a storage of {n} numbers ends after {done}", self.offset)
             try:
-                values[done : done + len(words)] = list(map(convert, words))
+                with np.errstate(over="ignore"):  # what is too large for a half is infinite
+                    values[done : done + len(words)] = list(map(convert, words))
             except (ValueError, OverflowError) as error:
                 raise Damage(f"{error}, in a storage of {n} numbers", self.offset) from None
             done += len(words)

@@ -77,7 +77,8 @@ class Binary:
         self.mapped = mapped
         self.order: Any = ">" if big else "<"
         self.long_size = 0  # not known yet
-        self.memo: dict = {}  # the objects read so far; what refers to one makes sense, which helps to find long_size
+        self.memo: dict = {}  # the objects read so far,
+        self.stack: list = []  # and the frames of those being read: what find_long_size judges by
         self._int = struct.Struct(self.order + "i").unpack_from
         self._double = struct.Struct(self.order + "d").unpack_from
         self._two = struct.Struct(self.order + "ii").unpack_from

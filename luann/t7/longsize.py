@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from ..types import Storage
+from .frames import NOTHING, TableFrame
+from .payloads import FIELDS
 
 _AHEAD = 8  # objects to look at
 _SURE = 100
@@ -25,7 +27,22 @@ def find_long_size(source: Any, tensor: str = "", storage: torch.dtype | None = 
         tensor: the name of the storage class, where a tensor begins.
         storage: the type of the numbers, where a storage begins. With neither, a long stands here and objects follow.
     """
-    return max((8, 4), key=lambda size: _Probe(source, size).sense(tensor, storage))  # 8 if both are as good
+    eight, four = (_Probe(source, size).sense(tensor, storage) for size in (8, 4))
+    return 4 if four > max(eight, 0) else 8
+
+
+def _to_come(stack: list) -> tuple[int, bool]:
+    """How many more objects at least the tables being read need, and whether the next is to be a key."""
+    objects, key = 0, None
+    for frame in reversed(stack):
+        if type(frame) is TableFrame:
+            more = 2 * frame.left - (2 if frame.key is not NOTHING else 1)
+            if key is None and more:
+                key = more % 2 == 0
+            objects += more
+        elif key is None and frame.wants is not FIELDS:
+            key = False
+    return objects, bool(key)
 
 
 class _Probe:
@@ -36,17 +53,22 @@ class _Probe:
         self.memo = source.memo
         self.size = size
         self.at = source.offset
+        self.small = True  # whether the longs so far would fit into 4 bytes
 
     def sense(self, tensor: str, storage: torch.dtype | None) -> int:
-        """-1 for nonsense, else how many objects could be read from here on; _SURE if there can be no doubt."""
+        """-1 for nonsense, else how many objects could be read from here on; _SURE or more for what fits perfectly."""
         try:
             if tensor:
                 return self.tensor(tensor)
             if storage is not None:
                 return self.storage(storage)
             return self.objects() if self.long() >= 0 else -1
-        except struct.error:
-            return -1  # the file ends before that
+        except struct.error:  # the file ends here
+            return _SURE - 1 if self.is_cut_off() else -1
+
+    def is_cut_off(self) -> bool:
+        """Whether this may be the end of a cut-off file with longs of 8 bytes: their upper halves are 0 then."""
+        return self.size == 8 and self.small
 
     def take(self, kind: str) -> Any:
         layout = self.source.order + kind
@@ -56,7 +78,9 @@ class _Probe:
         return value
 
     def long(self) -> int:
-        return self.take("q" if self.size == 8 else "i")
+        value = self.take("q" if self.size == 8 else "i")
+        self.small &= 0 <= value < 1 << 32
+        return value
 
     def text(self) -> bytes | None:
         length = self.take("i")
@@ -72,7 +96,7 @@ class _Probe:
             return -1
         kind = self.take("i")
         if kind == 0:
-            return self.objects()
+            return -1 if dimensions else self.objects()
         if kind != 4:
             return -1
         index = self.take("i")
@@ -85,17 +109,24 @@ class _Probe:
 
     def storage(self, dtype: torch.dtype) -> int:
         count = self.long()
+        if count < 0:
+            return -1
         self.at += count * (self.size if dtype == torch.int64 else dtype.itemsize)
-        return self.objects() if count >= 0 and self.at <= self.source.size else -1
+        if self.at <= self.source.size:
+            return self.objects()
+        return _SURE if self.is_cut_off() else -1
 
     def objects(self) -> int:
         """How many objects can be read in a row. Nil counts as none: it is neither key nor value of a table."""
         new: set[int] = set()
+        to_come, key = _to_come(self.source.stack)
         try:
             for count in range(_AHEAD):
                 if self.at == self.source.size:
-                    return _SURE
+                    return _SURE + count if count >= to_come else count
                 kind = self.take("i")
+                if key and not count and kind not in (1, 2, 5):  # what else may be a key hardly ever is one
+                    return count
                 if kind == 1:
                     self.take("d")
                 elif kind == 2:

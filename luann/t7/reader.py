@@ -73,9 +73,11 @@ class Reader:
         self._device = torch.empty(0, device="cpu" if map_location is None else map_location).device
         self._source, self._close = open_source(file, long_size, format, mmap)
         self._memo = self._source.memo
-        self._stack: list = []
-        self._wrong_guesses: set[int] = set()  # where tables begin that were taken for lists, and are none
+        self._stack = self._source.stack
+        self._open_guesses = 0  # tables taken for lists, which their end will show
+        self._wrong_guesses: set[int] = set()  # where those begin that turned out to be none
         self._tables: set[int] = set()  # the same, from the pass before
+        self._failure: FormatError | None = None  # of an object that had been given an open guess
         self._suspect = ""  # the last unknown class, after which all may be out of step
 
     def __enter__(self) -> Reader:
@@ -95,19 +97,22 @@ class Reader:
     def read(self) -> Any:
         """The next object."""
         start, known = self._source.offset, len(self._memo)
+        complete = False
         while True:
-            complete = False
             try:
                 value = self._run()
+                if self._failure and not self._wrong_guesses:
+                    raise self._failure
                 complete = not self._wrong_guesses
             except Damage as damage:
-                raise FormatError(damage.message + self._hint(), damage.offset, self._path()) from damage.__cause__
+                raise self._error(damage) from damage.__cause__
             finally:
                 if not complete:
                     while len(self._memo) > known:
                         self._memo.popitem()
                     self._source.seek(start)
                 self._stack.clear()
+                self._open_guesses, self._failure = 0, None
             if complete:
                 return value
             # what had looked like a list, and was referred to as one, was none in the end: again, knowing it
@@ -215,7 +220,9 @@ class Reader:
         if type(value) is TableFrame:
             # the table is not complete: decide now what it will be
             if value.result is None:
-                value.result = [] if value.may_be_list() and value.start not in self._tables else Table()
+                listed = value.may_be_list() and value.start not in self._tables
+                value.result = [] if listed else Table()
+                self._open_guesses += listed
             return value.result
         return value
 
@@ -232,8 +239,10 @@ class Reader:
 
     def _finish_table(self, frame: TableFrame) -> Any:
         value = self._memo[frame.index] = frame.finish()
-        if frame.result is not None and value is not frame.result:
-            self._wrong_guesses.add(frame.start)
+        if type(frame.result) is list:
+            self._open_guesses -= 1
+            if value is not frame.result:
+                self._wrong_guesses.add(frame.start)
         return value
 
     # Functions
@@ -301,13 +310,20 @@ class Reader:
         except MemoryError:
             raise
         except Exception as error:
-            if not self._wrong_guesses:  # else it is all done again, with the right fields
-                raise self._failed(name, error) from error
+            damage = self._failed(name, error)
+            if not self._open_guesses and not self._wrong_guesses:
+                raise damage from error
+            # it may have been given a list that will be none: then it is all read again
+            if self._failure is None:
+                self._failure = self._error(damage)
+                self._failure.__cause__ = error
 
     def _failed(self, name: str, error: Exception) -> Damage:
         """The damage that made the code of a class fail."""
-        what = f"{type(error).__name__}: {error}"
-        return Damage(f"{name} cannot be made from what the file says: {what}", self._source.offset)
+        what = str(error).partition("\n")[0]
+        return Damage(
+            f"{name} cannot be made from what the file says: {type(error).__name__}: {what}", self._source.offset
+        )
 
     def _storage(self, name: str, index: int) -> Storage:
         source = self._source
@@ -379,6 +395,9 @@ class Reader:
         return tensor.set_(memory, 0, size or (0,), stride or (1,))
 
     # Errors
+
+    def _error(self, damage: Damage) -> FormatError:
+        return FormatError(damage.message + self._hint(), damage.offset, self._path())
 
     def _path(self) -> str:
         """Where in the nest of objects the reader is."""

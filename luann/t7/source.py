@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArgumentError, FormatError
 from .ascii import Ascii
 from .binary import WINDOW, Binary
@@ -94,9 +96,10 @@ def _form(data: bytes, size: int, offset: int, format: str | None) -> tuple[str,
         return "ascii", False
     if size >= 64 and not any(data[:4096]):
         raise FormatError("nothing but zeros: probably an interrupted download; fetch the file again", offset)
-    for order in ("little", "big"):
-        kind, then = (int.from_bytes(data[i : i + 4], order) for i in (0, 4))
-        # nil may be all there is, but what follows it must be an object too
-        if kind <= 8 and (kind or then <= 8) and (order == "little" or len(data) >= 4):
-            return "binary", order == "big"
+    # an object begins with its type; nil has nothing more, and then another type must follow
+    head = data[: min(len(data), 4096) // 4 * 4]
+    for order in "<>":
+        numbers = np.frombuffer(head, order + "u4")
+        if head and (numbers[numbers != 0][:1] <= 8).all():
+            return "binary", order == ">"
     raise FormatError(describe(data[:4096], size), offset)

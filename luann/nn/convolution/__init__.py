@@ -1,5 +1,32 @@
-"""Convolutions, after the manual's chapter."""
+"""Convolutions and subsampling, after the manual's chapter."""
 
-from .spatial import SpatialConvolution
+from .full import SpatialFullConvolution, VolumetricFullConvolution
+from .local import SpatialConvolutionLocal
+from .mapped import SpatialConvolutionMap, SpatialFullConvolutionMap
+from .spatial import (
+    SpatialConvolution,
+    SpatialConvolutionMM,
+    SpatialDepthWiseConvolution,
+    SpatialDilatedConvolution,
+)
+from .subsampling import SpatialSubSampling, TemporalSubSampling
+from .temporal import TemporalConvolution, TemporalRowConvolution
+from .volumetric import VolumetricConvolution, VolumetricDilatedConvolution
 
-__all__ = ["SpatialConvolution"]
+__all__ = [
+    "SpatialConvolution",
+    "SpatialConvolutionLocal",
+    "SpatialConvolutionMM",
+    "SpatialConvolutionMap",
+    "SpatialDepthWiseConvolution",
+    "SpatialDilatedConvolution",
+    "SpatialFullConvolution",
+    "SpatialFullConvolutionMap",
+    "SpatialSubSampling",
+    "TemporalConvolution",
+    "TemporalRowConvolution",
+    "TemporalSubSampling",
+    "VolumetricConvolution",
+    "VolumetricDilatedConvolution",
+    "VolumetricFullConvolution",
+]

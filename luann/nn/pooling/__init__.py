@@ -1,6 +1,7 @@
 """Pooling and unpooling, after the manual's chapter on convolution."""
 
 from .fractional import SpatialFractionalMaxPooling, VolumetricFractionalMaxPooling
+from .lp import FeatureLPPooling, SpatialLPPooling
 from .spatial import (
     SpatialAdaptiveAveragePooling,
     SpatialAdaptiveMaxPooling,
@@ -13,11 +14,13 @@ from .unpooling import SpatialMaxUnpooling, VolumetricMaxUnpooling
 from .volumetric import VolumetricAveragePooling, VolumetricDilatedMaxPooling, VolumetricMaxPooling
 
 __all__ = [
+    "FeatureLPPooling",
     "SpatialAdaptiveAveragePooling",
     "SpatialAdaptiveMaxPooling",
     "SpatialAveragePooling",
     "SpatialDilatedMaxPooling",
     "SpatialFractionalMaxPooling",
+    "SpatialLPPooling",
     "SpatialMaxPooling",
     "SpatialMaxUnpooling",
     "TemporalDynamicKMaxPooling",

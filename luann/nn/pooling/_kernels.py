@@ -59,6 +59,11 @@ def within(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     return tensor[tuple(slice(n) for n in size)] if tensor.shape != size else tensor
 
 
+def _plain(tensor: torch.Tensor, dims: int) -> torch.Tensor:
+    """The tensor in a layout that PyTorch's kernels take: one volume must not lie as images do, channels last."""
+    return tensor.contiguous() if dims == 3 else tensor
+
+
 def max_pool_into(
     output: torch.Tensor, places: torch.Tensor | None, input: torch.Tensor, settings: tuple
 ) -> torch.Tensor:
@@ -73,7 +78,7 @@ def max_pool_into(
     size, inside = pooled_sizes(input.shape, settings)
     resized(output, size)
     if size != inside:
-        values, places = _MAX[dims](input, *settings)
+        values, places = _MAX[dims](_plain(input, dims), *settings)
         within(output.fill_(torch.finfo(output.dtype).min), inside).copy_(values)
     elif (
         input.dim() == dims + 2
@@ -87,7 +92,7 @@ def max_pool_into(
     else:
         if places is None or not places.is_contiguous():
             places = torch.empty(0, dtype=torch.int64, device=input.device)
-        _MAX[dims](input, *settings, out=(output, resized(places, size)))
+        _MAX[dims](_plain(input, dims), *settings, out=(output, resized(places, size)))
     return places
 
 
@@ -100,12 +105,12 @@ def max_pool_backward(
     gradInput: torch.Tensor, gradOutput: torch.Tensor, input: torch.Tensor, places: torch.Tensor, settings: tuple
 ) -> torch.Tensor:
     """The gradient with respect to the input of max pooling, into ``gradInput``."""
+    dims = len(settings[0])
     if settings[4]:
         inside = pooled_sizes(input.shape, settings)[1]
         gradOutput, places = within(gradOutput, inside), within(places, inside)
-    return _MAX_BACKWARD[len(settings[0])](
-        gradOutput, input, *settings, places, grad_input=resized(gradInput, input.shape)
-    )
+    gradOutput, input = _plain(gradOutput, dims), _plain(input, dims)
+    return _MAX_BACKWARD[dims](gradOutput, input, *settings, places, grad_input=resized(gradInput, input.shape))
 
 
 def max_pool_2x2(output: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
@@ -127,6 +132,7 @@ def average_pool_into(
     kernel, stride, padding, _, ceil_mode = settings
     size, inside = pooled_sizes(input.shape, settings)
     resized(output, size)
+    input = _plain(input, len(kernel))
     rest = (kernel, stride, padding, ceil_mode, count_include_pad, None)
     if size == inside:
         return _AVERAGE[len(kernel)](input, *rest, out=output)
@@ -146,6 +152,7 @@ def average_pool_backward(
     if ceil_mode:
         gradOutput = within(gradOutput, pooled_sizes(input.shape, settings)[1])
     resized(gradInput, input.shape)
+    gradOutput, input = _plain(gradOutput, len(kernel)), _plain(input, len(kernel))
     return _AVERAGE_BACKWARD[len(kernel)](
         gradOutput, input, kernel, stride, padding, ceil_mode, count_include_pad, None, grad_input=gradInput
     )

@@ -1,0 +1,43 @@
+"""Table layers: their input or output is a list of tensors."""
+
+from .arithmetic import CAddTable, CAddTensorTable, CDivTable, CMaxTable, CMinTable, CMulTable, CSubTable, MixtureTable
+from .branches import ConcatTable, MapTable, ParallelTable
+from .criterions import CriterionTable, ModuleFromCriterion
+from .entries import (
+    FlattenTable,
+    JoinTable,
+    NarrowTable,
+    SelectTable,
+    SplitTable,
+    ZipTable,
+    ZipTableOneToMany,
+)
+from .pairs import MM, MV, CosineDistance, DotProduct, PairwiseDistance
+
+__all__ = [
+    "CAddTable",
+    "CAddTensorTable",
+    "CDivTable",
+    "CMaxTable",
+    "CMinTable",
+    "CMulTable",
+    "CSubTable",
+    "ConcatTable",
+    "CosineDistance",
+    "CriterionTable",
+    "DotProduct",
+    "FlattenTable",
+    "JoinTable",
+    "MM",
+    "MV",
+    "MapTable",
+    "MixtureTable",
+    "ModuleFromCriterion",
+    "NarrowTable",
+    "PairwiseDistance",
+    "ParallelTable",
+    "SelectTable",
+    "SplitTable",
+    "ZipTable",
+    "ZipTableOneToMany",
+]
