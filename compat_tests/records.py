@@ -31,6 +31,8 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("nn.BatchNormalization", "evaluate_vector", "inputAfterBackward"): _INPUT_KEPT,
     ("nn.SpatialBatchNormalization", "evaluate_image", "inputAfterForward"): _INPUT_KEPT,
     ("nn.SpatialBatchNormalization", "evaluate_image", "inputAfterBackward"): _INPUT_KEPT,
+    ("nn.SparseLinear", "one", "gradOutputAfterBackward"): "Torch7 gives the caller's gradOutput a batch dimension, in place",
+    ("nn.PartialLinear", "no_bias", "updated.error"): "Torch7 wants to update the bias that was declined, and fails",
 }
 
 
@@ -196,7 +198,8 @@ def check_module(case: tuple[str, str, int]) -> None:
         check.same("rngAfterConstruct", peek(), record.rngAfterConstruct, exact=True)
         if record.dtype == "float":
             built.float()
-        getattr(built, "evaluate" if record.mode == "evaluate" else "training")()
+        if record.mode == "evaluate":
+            built.evaluate()
         check.same("construct", _weights(built), _weights(record.module), exact=True)
         _run(check, built)
     _run(check, record.module)

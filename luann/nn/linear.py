@@ -106,7 +106,16 @@ class Linear(Module):
         return torch.mv(self._transposed(), gradOutput, out=resized(gradInput, input.shape))
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        gradWeight, gradBias = self.gradWeight, self.gradBias
+        self._accumulate(self.gradWeight, self.gradBias, input, gradOutput, scale)
+
+    def _accumulate(
+        self,
+        gradWeight: torch.Tensor,
+        gradBias: torch.Tensor | None,
+        input: torch.Tensor,
+        gradOutput: torch.Tensor,
+        scale: float,
+    ) -> None:
         dims = input.dim()
         if dims == 1:
             gradWeight.addr_(gradOutput, input, alpha=scale)
@@ -204,7 +213,9 @@ class LinearWeightNorm(Linear):
     def initFromWeight(self, weight: torch.Tensor | None = None) -> LinearWeightNorm:
         """Set ``v`` and ``g`` so that they stand for ``weight``, by default the module's own; returns the module."""
         weight = given(weight, self.weight)
-        torch.linalg.vector_norm(weight, 2, 1, keepdim=True, out=self.g).clamp_(min=self.eps)
+        # summed in the order of the columns, so that a seeded module starts with Torch7's numbers to the last bit
+        squares = weight.square().cumsum(1)[:, -1:]
+        torch.sqrt(squares, out=self.g).clamp_(min=self.eps)
         self.v.copy_(weight)
         return self
 
@@ -241,7 +252,7 @@ class LinearWeightNorm(Linear):
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
         v, gradV, gradG, norm = self.v, self.gradV, self.gradG, self.norm
-        self._accumulate(gradV, input, gradOutput, scale)
+        self._accumulate(gradV, self.gradBias, input, gradOutput, scale)
         # in this order: in an accUpdateGradParameters gradV is v, and gradG is g
         torch.sum(gradV * v, 1, keepdim=True, out=gradG).div_(norm)
         gradV.mul_(self.scale)

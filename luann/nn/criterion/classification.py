@@ -46,7 +46,10 @@ class Labelled(Criterion):
         labels = self._cache
         if labels is None or labels.device != device:
             labels = self._cache = torch.empty(0, dtype=torch.int64, device=device)
-        return resized(labels, size).copy_(target).sub_(1)
+        labels = resized(labels, size)
+        if target.dtype is torch.int64 and target.device == device:
+            return torch.sub(target, 1, out=labels)
+        return labels.copy_(target).sub_(1)
 
     def _rows(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         """The label of each row of the input, a vector or N x classes."""
@@ -99,21 +102,17 @@ class _NegativeLogLikelihood(Labelled):
     def _allowed(self, labels: torch.Tensor, count: int) -> torch.Tensor:
         return super()._allowed(labels, count) | (labels == self._ignored())
 
+    def _compute(self, input: torch.Tensor, labels: torch.Tensor, reduction: int) -> float:
+        output, total = self.output_tensor.view(()), self.total_weight_tensor.view(())
+        self._forward_kernel(input, labels, self.weights, reduction, self._ignored(), output=output, total_weight=total)
+        return output.item()
+
     def updateOutput(self, input: torch.Tensor, target: Any) -> float:
         labels = self._read(input, target)
-        output, total = self.output_tensor.view(()), self.total_weight_tensor.view(())
-
-        def compute(reduction: int) -> float:
-            self._forward_kernel(
-                input, labels, self.weights, reduction, self._ignored(), output=output, total_weight=total
-            )
-            return output.item()
-
-        number = compute(MEAN if self.sizeAverage else SUM)
-        if not math.isfinite(number) and total.item() == 0:
-            number = compute(SUM)  # no label counts; Torch7 then does not divide
-        self.output = number
-        return number
+        self.output = self._compute(input, labels, MEAN if self.sizeAverage else SUM)
+        if not math.isfinite(self.output) and self.total_weight_tensor.item() == 0:
+            self.output = self._compute(input, labels, SUM)  # no label counts; Torch7 then does not divide
+        return self.output
 
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         labels = self._read(input, target)
@@ -203,8 +202,9 @@ class CrossEntropyCriterion(Criterion):
             self.oldSizeAverage = self.sizeAverage
         if not isinstance(target, torch.Tensor):
             target = as_tensor(target, input.device)
-        squeezed = input.squeeze()
-        return squeezed if squeezed.dim() else squeezed.view(1), target.squeeze()
+        if 1 in input.shape:
+            input = input.squeeze() if input.numel() > 1 else input.reshape(1)
+        return input, target.squeeze() if 1 in target.shape else target
 
     def updateOutput(self, input: torch.Tensor, target: Any) -> float:
         x, t = self._squeezed(input, target)

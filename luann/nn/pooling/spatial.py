@@ -258,7 +258,7 @@ class SpatialAdaptiveAveragePooling(Module):
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         output = resized(self.output, (*input.shape[:-2], self.H, self.W))
-        return torch._C._nn.adaptive_avg_pool2d(input, (self.H, self.W), out=output)
+        return torch._C._nn.adaptive_avg_pool2d(input.contiguous(), (self.H, self.W), out=output)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         if _adaptive_average_backward is not None:
