@@ -9,6 +9,8 @@ import torch
 
 import luann
 
+torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
+
 
 @pytest.fixture(autouse=True)
 def _fresh_state() -> Iterator[None]:

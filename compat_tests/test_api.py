@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import luann
 import pytest
 import records
 import torch
+
+import luann
 from luann import nn
 
 STRUCTURE = {r.name: r for r in luann.load(records.REFERENCE / "api/structure.t7")}

@@ -179,6 +179,18 @@ def test_an_unknown_model_is_still_a_tree():
     assert "my.Scale (unknown class)" in render(document)
 
 
+def test_a_damaged_model_is_shown_as_far_as_it_goes():
+    net = luann.nn.Sequential().add(luann.nn.Linear(3, 2)).add(luann.nn.WeightNorm(luann.nn.Linear(2, 5)))
+    vars(net.modules[0])["weight"] = torch.zeros(7)
+    del vars(net.modules[1])["g"]
+    (model,) = describe(net)["models"]
+    assert model["text"].startswith("nn.Sequential (cannot be printed: ")
+    assert [layer["class"] for layer in model["layers"]] == [
+        "nn.Sequential", "nn.Linear", "nn.WeightNorm", "nn.Linear",
+    ]  # fmt: skip
+    assert model["layers"][1]["numbers"] == 7 + 2
+
+
 def test_large_files_are_abridged():
     deep = luann.Table(end=1)
     for i in range(5000):

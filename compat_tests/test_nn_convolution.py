@@ -1,10 +1,11 @@
 import json
 
-import luann
 import pytest
 import records
 import torch
 import torch.nn.functional as F
+
+import luann
 from luann import nn
 from luann.nn import _kernels as kernels
 

@@ -19,6 +19,7 @@ from luann.t7 import Function
     "Constant",
     "Contiguous",
     "Convert",
+    "Dropout",
     "Exp",
     "GradientReversal",
     "Identity",

@@ -169,6 +169,15 @@ def test_a_window_may_end_anywhere(window: int, monkeypatch: pytest.MonkeyPatch)
     assert [repr(t7.load(path)) for path in paths] == want
 
 
+@pytest.mark.parametrize(
+    "data", [T.vector(1, "Float", [1, 2]), (SERIALIZATION / "tensor_scalar.ascii.t7").read_bytes()]
+)
+def test_what_torch_serialize_gives(data: bytes) -> None:
+    """Torch7's MemoryFile, and so torch.serialize, puts a zero byte behind the object."""
+    (tensor,) = t7.Reader(data + b"\0")
+    assert torch.equal(tensor, t7.load(data)) and tensor.numel()
+
+
 @pytest.mark.parametrize("opened", ["disk", "memory"])
 def test_an_open_file_is_left_behind_the_object(opened: str, tmp_path: Path) -> None:
     data = b"head" + T.vector(1, "Float", range(500_000)) + T.string("second") + b"tail"

@@ -1,11 +1,12 @@
-"""The C library's functions of one double, exactly, for a number (``SCALAR``) and for an array (``ARRAY``).
+"""Functions of the C library on doubles, exactly, for a number (``SCALAR``) and for an array (``ARRAY``).
 
-NumPy's and PyTorch's own vectorised ``log``, ``cos``, ``sin``, ``tan`` and ``exp`` differ from the C library's in the
-last bit of some results; Python's ``math`` calls the C library, but one number at a time. Here its functions are made
-into NumPy ufuncs when the module is imported, or, where that cannot be done, ``math``'s are mapped over the array:
+NumPy's and PyTorch's own vectorised ``log``, ``cos``, ``sin``, ``tan``, ``exp`` and ``pow`` differ from the C library's
+in the last bit of some results; Python's ``math`` calls the C library, but one number at a time. Here its functions are
+made into NumPy ufuncs when the module is imported, or, where that cannot be done, ``math``'s are mapped over the array:
 the same numbers, more slowly.
 
-Both namespaces have the same names, so that a formula can be written once; ``trunc`` gives integers.
+Both namespaces have the same names, so that a formula can be written once; ``trunc`` gives integers, the exponent of
+``pow`` is one number.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
+from itertools import repeat
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,20 +27,23 @@ def _exp(x: float) -> float:
         return math.inf
 
 
-SCALAR = SimpleNamespace(log=math.log, cos=math.cos, sin=math.sin, tan=math.tan, exp=_exp, trunc=math.trunc)
+SCALAR = SimpleNamespace(
+    log=math.log, cos=math.cos, sin=math.sin, tan=math.tan, exp=_exp, pow=math.pow, trunc=math.trunc
+)
 
 
-def mapped(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of that name over a vector, element by element."""
+def mapped(name: str) -> Callable[..., np.ndarray]:
+    """The function of that name over a vector, element by element; a second argument is the same for all."""
     function = getattr(SCALAR, name)
-    return lambda x: np.fromiter(map(function, x.tolist()), np.float64, x.size)
+    return lambda x, *second: np.fromiter(map(function, x.tolist(), *map(repeat, second)), np.float64, x.size)
 
 
 def compiled(name: str) -> np.ufunc:
     """The C library's function of that name as a NumPy ufunc; an exception of some kind where that is impossible.
 
-    The ufunc is made of NumPy's loop ``PyUFunc_d_d`` by ``PyUFunc_FromFuncAndData``, both reached through the table
-    that extension modules use. Their places in it, 5 and 1, are part of NumPy's binary interface.
+    The ufunc is made of NumPy's loop ``PyUFunc_d_d`` (``PyUFunc_dd_d`` for ``pow``) by ``PyUFunc_FromFuncAndData``,
+    reached through the table that extension modules use. Their places in it, 5, 15 and 1, are part of NumPy's binary
+    interface.
     """
     if int(np.__version__.split(".")[0]) > 2:
         raise NotImplementedError("the table of NumPy's functions is known for versions 1 and 2")
@@ -49,28 +54,30 @@ def compiled(name: str) -> np.ufunc:
     from_function = ctypes.PYFUNCTYPE(
         ctypes.py_object, pointer, pointer, pointer, integer, integer, integer, integer, text, text, integer
     )(table[1])
-    loop = (pointer * 1)(table[5])
+    inputs = 2 if name == "pow" else 1
+    loop = (pointer * 1)(table[15 if inputs == 2 else 5])
     function = (pointer * 1)(ctypes.cast(getattr(ctypes.CDLL(None), name), pointer))
-    types = ctypes.create_string_buffer(bytes([np.dtype(np.float64).num] * 2))
+    types = ctypes.create_string_buffer(bytes([np.dtype(np.float64).num] * (inputs + 1)))
     label = name.encode()
     _kept_alive.append((loop, function, types, label))  # the ufunc only points to them
-    return from_function(loop, function, types, 1, 1, 1, -1, label, b"", 0)
+    return from_function(loop, function, types, 1, inputs, 1, -1, label, b"", 0)
 
 
 _kept_alive: list[tuple] = []
 
 
-def _vectorised(name: str) -> Callable[[np.ndarray], np.ndarray]:
+def _vectorised(name: str) -> Callable[..., np.ndarray]:
     slow = mapped(name)
-    probe = np.linspace(0.01, 0.99, 67)
+    probe = np.linspace(0.01, 0.99, 67), *([0.7] if name == "pow" else [])
     try:
         fast = compiled(name)
         # The loader could find another library's function of that name.
-        return fast if np.array_equal(fast(probe), slow(probe)) else slow
+        return fast if np.array_equal(fast(*probe), slow(*probe)) else slow
     except (AttributeError, NotImplementedError, OSError, TypeError, ValueError):
         return slow
 
 
 ARRAY = SimpleNamespace(
-    **{name: _vectorised(name) for name in ("log", "cos", "sin", "tan", "exp")}, trunc=lambda x: x.astype(np.int64)
+    **{name: _vectorised(name) for name in ("log", "cos", "sin", "tan", "exp", "pow")},
+    trunc=lambda x: x.astype(np.int64),
 )

@@ -22,7 +22,7 @@ class Timer:
     def reset(self) -> Timer:
         """Start again from zero; a stopped timer stays stopped. Returns the timer."""
         self._begun = _clocks()
-        self._passed = (0.0, 0.0, 0.0)
+        self._passed = [0.0, 0.0, 0.0]
         self._running = getattr(self, "_running", True)
         return self
 
@@ -40,10 +40,10 @@ class Timer:
             self._running = True
         return self
 
-    def _now(self) -> tuple[float, ...]:
+    def _now(self) -> list[float]:
         if not self._running:
             return self._passed
-        return tuple(passed + now - begun for passed, now, begun in zip(self._passed, _clocks(), self._begun))
+        return [passed + now - begun for passed, now, begun in zip(self._passed, _clocks(), self._begun)]
 
     def time(self) -> Table:
         """The seconds passed: a Table of ``real`` (by the clock), ``user`` and ``sys`` (of processor time)."""
@@ -54,6 +54,6 @@ class Timer:
         return f"torch.Timer | status: {state} | {', '.join(f'{k}: {v:.6g}' for k, v in self.time().items())}"
 
 
-def _clocks() -> tuple[float, float, float]:
+def _clocks() -> list[float]:
     spent = os.times()
-    return time.perf_counter(), spent.user, spent.system
+    return [time.perf_counter(), spent.user, spent.system]

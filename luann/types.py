@@ -81,7 +81,7 @@ def setdefaulttensortype(name: str) -> None:
 
 def getdefaulttensortype() -> str:
     """The type name of new tensors and modules."""
-    return tensor_typename(torch.get_default_dtype(), torch.get_default_device().type == "cuda")
+    return tensor_typename(torch.get_default_dtype(), torch.empty(0).is_cuda)
 
 
 class Storage(Sequence):

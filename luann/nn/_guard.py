@@ -21,7 +21,7 @@ _set_grad_enabled = torch._C._set_grad_enabled
 
 def _one(method: Callable) -> Callable:
     @wraps(method)
-    def call(self, input):
+    def call(self: Any, input: Any) -> Any:
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
@@ -38,7 +38,7 @@ def _one(method: Callable) -> Callable:
 
 def _two(method: Callable) -> Callable:
     @wraps(method)
-    def call(self, input, other):
+    def call(self: Any, input: Any, other: Any) -> Any:
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
@@ -55,7 +55,7 @@ def _two(method: Callable) -> Callable:
 
 def _three(method: Callable) -> Callable:
     @wraps(method)
-    def call(self, input, gradOutput, scale=1):
+    def call(self: Any, input: Any, gradOutput: Any, scale: Any = 1) -> Any:
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
@@ -72,7 +72,7 @@ def _three(method: Callable) -> Callable:
 
 def _any(method: Callable) -> Callable:
     @wraps(method)
-    def call(self, *args, **kwargs):
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             with torch.no_grad():
                 return method(self, *args, **kwargs)

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from .._libm import ARRAY
+
 _C = torch._C._nn
 _aten = torch.ops.aten
 
@@ -99,6 +101,16 @@ def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) 
     return _onednn_linear(a, b, bias, "none", [], "")
 
 
+def row_norms(rows: torch.Tensor) -> torch.Tensor:
+    """The Euclidean norms of the rows of a matrix, N x 1: in double, to the last bit Torch7's.
+
+    Slow, for parameters that a constructor makes of norms: powers by the C library, added up one after the other.
+    """
+    squares = ARRAY.pow(rows.detach().double().reshape(-1).cpu().numpy(), 2.0)
+    sums = squares.reshape(rows.shape).cumsum(1)[:, -1]
+    return torch.from_numpy(ARRAY.pow(sums, 0.5)).unsqueeze(1).to(rows)
+
+
 def add_rows(table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor, scale: float) -> None:
     """``table[rows[i]] += scale * values[i]`` for every ``i``, also where a row is named again."""
     if table.shape[1] == 1:  # PyTorch adds single numbers much faster than rows of one
@@ -181,9 +193,7 @@ def conv2d_backward(
         )
         return few[0], rest[1], rest[2]
     bias_sizes = [weight.shape[0]] if mask[2] else None
-    return _convolution_backward(
-        gradOutput, input, weight, bias_sizes, stride, padding, (1, 1), False, (0, 0), 1, mask
-    )
+    return _convolution_backward(gradOutput, input, weight, bias_sizes, stride, padding, (1, 1), False, (0, 0), 1, mask)
 
 
 def convolution(
@@ -199,9 +209,10 @@ def convolution(
         if not transposed:
             return conv2d(output, input, weight, bias, stride, padding)
         if _im2col_wins_transposed(input, weight):
-            size = [(n - 1) * s - 2 * p + k + a for n, s, p, k, a in zip(
-                input.shape[2:], stride, padding, weight.shape[2:], adjustment
-            )]
+            size = [
+                (n - 1) * s - 2 * p + k + a
+                for n, s, p, k, a in zip(input.shape[2:], stride, padding, weight.shape[2:], adjustment)
+            ]
             resized(output, (input.shape[0], weight.shape[1], *size))
             _im2col_transposed(input, weight, weight.shape[2:], bias, stride, padding, adjustment, dilation, out=output)
             return

@@ -14,7 +14,7 @@ from ._kernels import resized
 def buffer(
     mine: Any, like: torch.Tensor, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> torch.Tensor:
-    """A tensor to write into, of the size of ``like`` and, if not told otherwise, its type: ``mine`` if that can be it."""
+    """A tensor to write into, of the size of ``like`` and of its type, if no other is told: ``mine`` if it can be."""
     dtype, device = dtype or like.dtype, device or like.device
     if isinstance(mine, torch.Tensor) and mine.dtype is dtype and at(mine, device):
         return resized(mine, like.shape)

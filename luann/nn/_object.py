@@ -33,7 +33,7 @@ class Object:
     def __init_subclass__(cls, typename: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._typename = typename or f"nn.{cls.__name__}"
-        if cls.__module__.partition(".")[0] == "luann":
+        if cls.__module__.partition(".")[0] == "luann" and not cls.__name__.startswith("_"):
             types.register(cls._typename, cls)
         guard(cls)
 

@@ -139,7 +139,7 @@ class Container(Module):
         text = f"{self._typename} {{\n  input"
         for i, module in enumerate(self.modules, 1):
             last = i == len(self.modules)
-            child = str(module).replace("\n", "\n         " if last else "\n    |    ")
+            child = module.__tostring__().replace("\n", "\n         " if last else "\n    |    ")
             text += f"\n  {'   `-> ' if last else '  |`-> '}({i}): {child}"
         return text + "\n     ... -> output\n}"
 
@@ -191,7 +191,7 @@ class Sequential(Container):
     def __tostring__(self) -> str:
         chain = "".join(f"({i}) -> " for i in range(1, len(self.modules) + 1))
         lines = [f"[input -> {chain}output]"]
-        lines += [f"({i}): {module}" for i, module in enumerate(self.modules, 1)]
+        lines += [f"({i}): {module.__tostring__()}" for i, module in enumerate(self.modules, 1)]
         # subclasses show this name, too, as in Torch7
         return "nn.Sequential {\n" + "\n".join(lines).replace("\n", "\n  ").join(("  ", "\n}"))
 
@@ -311,7 +311,7 @@ class Concat(Container):
 
 
 class DepthConcat(Concat):
-    """:class:`Concat` of outputs that may also differ in size along the other dimensions: the smaller ones get zeros around.
+    """:class:`Concat` of outputs that may differ in size along all dimensions: the smaller ones get zeros around.
 
     Each output lies in the middle of the largest; where that cannot be, one nearer to the beginning.
     As in Torch7 ``backward`` does not pass ``scale`` on; ``accGradParameters`` does.

@@ -213,9 +213,7 @@ class LinearWeightNorm(Linear):
     def initFromWeight(self, weight: torch.Tensor | None = None) -> LinearWeightNorm:
         """Set ``v`` and ``g`` so that they stand for ``weight``, by default the module's own; returns the module."""
         weight = given(weight, self.weight)
-        # summed in the order of the columns, so that a seeded module starts with Torch7's numbers to the last bit
-        squares = weight.square().cumsum(1)[:, -1:]
-        torch.sqrt(squares, out=self.g).clamp_(min=self.eps)
+        self.g.copy_(kernels.row_norms(weight)).clamp_(min=self.eps)
         self.v.copy_(weight)
         return self
 

@@ -263,9 +263,12 @@ class Normalize(Module):
 
 
 class LayerNormalization(Sequential):
-    """Each row less its mean, divided by its standard deviation, times a gain, plus a bias.
+    """Each row less a mean, divided by what is then its norm, times a gain, plus a bias.
 
-    ``y = √n (x - mean) / √(Σ (x - mean)² + eps) * gain + bias``. Input, output: N x nOutput, or a vector of nOutput.
+    ``c = x - mean``, ``y = √n c / √(Σ c² + eps) * gain + bias``. Input, output: N x nOutput, or a vector of nOutput.
+
+    For a vector or a single row this is layer normalisation. Of a batch Torch7, and so this class, takes the means in the wrong
+    order: element j of row i loses the mean of row ``(i nOutput + j) mod N``, counted from 0.
 
     Args:
         nOutput: the number of features, n.

@@ -120,11 +120,12 @@ class SpatialReflectionPadding(_SpatialPadding):
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         padding = self._padding()
-        return self._pad(input, padding, out=resized(self.output, self._size(input, padding)))
+        # contiguous: the kernels lay their result out as the input
+        return self._pad(input.contiguous(), padding, out=resized(self.output, self._size(input, padding)))
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        gradInput = resized(self.gradInput, input.shape)
-        return self._pad_backward(gradOutput, input, self._padding(), grad_input=gradInput)
+        grad, gradInput = gradOutput.contiguous(), resized(self.gradInput, input.shape)
+        return self._pad_backward(grad, input.contiguous(), self._padding(), grad_input=gradInput)
 
 
 class SpatialReplicationPadding(SpatialReflectionPadding):

@@ -22,8 +22,8 @@ class StochasticGradient:
 
     Attributes:
         learningRate: default 0.01.
-        learningRateDecay: in epoch ``i`` from the second on, the rate is ``learningRate / (1 + i * learningRateDecay)``;
-            default 0.
+        learningRateDecay: default 0; in epoch ``i``, from the second on, the rate is
+            ``learningRate / (1 + i * learningRateDecay)``.
         maxIteration: how many epochs, default 25; 0 or less: without end.
         shuffleIndices: take the examples in random order, drawn once for all epochs; default yes.
         hookExample: called as ``hookExample(trainer, example)`` after every example.

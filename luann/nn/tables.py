@@ -1,6 +1,7 @@
 """``nn.tables``: connection tables for SpatialConvolutionMap and SpatialFullConvolutionMap.
 
-A table is a tensor with a row (from, to) for each connection: numbers of an input plane and an output plane, counted from 1.
+A table is a tensor with a row (from, to) for each connection: numbers of an input plane and an output plane, counted
+from 1.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def oneToOne(nfeat: int) -> torch.Tensor:
 def random(nin: int, nout: int, nto: int) -> torch.Tensor:
     """The table that connects each of ``nout`` output planes with ``nto`` of ``nin`` input planes.
 
-    The input planes come from random permutations, used up ``nto`` at a time, so that they are used about equally often.
+    The input planes come from random permutations, used up ``nto`` at a time, so that they are used about equally
+    often.
     """
     need_size("nn.tables.random", nin=nin, nout=nout, nto=nto)
     groups = nin // nto

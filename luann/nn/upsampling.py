@@ -116,7 +116,8 @@ class _UpSampling(Module):
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         if input.dim() not in self._dims:
             self._diagnose(input)
-        batch = input if input.dim() > 3 else input.unsqueeze(0)
+        batch = input.contiguous()  # the kernels lay their result out as the input
+        batch = batch if input.dim() > 3 else batch.unsqueeze(0)
         plane = self._plane(batch.shape[2:])
         dims = len(plane)
         output = resized(self.output, (*input.shape[:-dims], *plane))
@@ -134,9 +135,9 @@ class _UpSampling(Module):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradInput = resized(self.gradInput, input.shape)
-        grad, into = gradOutput, gradInput
+        grad, into = gradOutput.contiguous(), gradInput
         if input.dim() == 3:
-            grad, into = gradOutput.unsqueeze(0), gradInput.unsqueeze(0)
+            grad, into = grad.unsqueeze(0), into.unsqueeze(0)
         plane = tuple(grad.shape[2:])
         dims = len(plane)
         if self.mode == "linear" and input.dtype is torch.float64 and input.is_cpu:
@@ -146,7 +147,7 @@ class _UpSampling(Module):
         elif self.scale_factor <= _EXACT_FACTOR:
             _NEAREST_BACKWARD[dims](grad, plane, into.shape, *[None] * dims, grad_input=into)
         else:
-            copies = self._split(grad.contiguous(), into.shape[2:])
+            copies = self._split(grad, into.shape[2:])
             torch.sum(copies, tuple(range(3, 3 + 2 * dims, 2)), out=into)
         return gradInput
 

@@ -31,7 +31,12 @@ def describe_model(model: Any, at: str) -> dict[str, Any]:
 
 
 def _text(model: Any) -> str:
-    text = readable(str(model))
+    try:
+        text = readable(str(model))
+    except RecursionError:
+        raise
+    except Exception as error:  # a damaged object may lack anything, and is shown all the same
+        return readable(f"{class_name(model)} (cannot be printed: {error!r})")
     # an unknown object prints all its fields, of which the layers tell what matters
     return text.partition("\n")[0] if isinstance(model, Unknown) else text
 
@@ -100,16 +105,18 @@ class Layers:
     def _listed(self, module: Any) -> tuple[list[torch.Tensor], bool]:
         """What ``parameters()`` lists, and whether the module and all below it are of known classes.
 
-        Where one is not, nobody knows what it would list: weight and bias are taken, which is Torch7's rule.
+        Where one is not, or fails, nobody knows what it would list: weight and bias are taken, which is Torch7's rule.
         """
         if id(module) in self._lists:
             return self._lists[id(module)]
         self._lists[id(module)] = [], True  # for a module inside itself
         below = [self._listed(child) for _, child in _children(module)]
         known = not isinstance(module, Unknown) and all(known for _, known in below)
-        if known:
-            tensors = module.parameters()[0] or []
-        else:
+        try:
+            tensors = (module.parameters()[0] or []) if known else None
+        except Exception:  # as in _text()
+            tensors, known = None, False
+        if tensors is None:
             tensors = [t for t in map(fields(module).get, ("weight", "bias")) if isinstance(t, torch.Tensor)]
             tensors += [t for inner, _ in below for t in inner]
         self._lists[id(module)] = tensors, known

@@ -37,7 +37,7 @@ class Ascii:
     long_size = 8
 
     def __init__(self, data: bytes, offset: int) -> None:
-        self.data = data
+        self.data = data.removesuffix(b"\0")  # torch.serialize leaves one behind
         self.pos = 0
         self.base = offset
         self.memo: dict = {}

@@ -99,7 +99,8 @@ class Binary:
         return self.size - self.base - self.pos
 
     def at_end(self) -> bool:
-        return self.left <= 0
+        # torch.serialize leaves a zero byte behind
+        return self.left <= 0 or (self.left == 1 and self.peek(self.offset, 1) == b"\0")
 
     def seek(self, offset: int) -> None:
         """Go to a place in the file."""

@@ -122,7 +122,7 @@ class _Probe:
         to_come, key = _to_come(self.source.stack)
         try:
             for count in range(_AHEAD):
-                if self.at == self.source.size:
+                if self.source.size - self.at <= 1:  # torch.serialize leaves a zero byte behind
                     return _SURE + count if count >= to_come else count
                 kind = self.take("i")
                 if key and not count and kind not in (1, 2, 5):  # what else may be a key hardly ever is one

@@ -51,11 +51,11 @@ class Reader:
 
     Args:
         file: a path, a file opened in binary mode, or bytes.
-        map_location: the device for tensors, as in :func:`torch.load`; ``None`` puts all on the CPU, Cuda tensors too.
+        map_location: the device for tensors, such as ``'cuda'``; ``None`` puts all on the CPU, Cuda tensors too.
         long_size: the size of a long in a binary file, 8 or 4 bytes; found out where ``None``.
         format: ``'binary'`` or ``'ascii'``; found out where ``None``.
-        mmap: let tensors use the file's own pages, which are read when first touched; what is written to a tensor
-            stays in memory. The file must not change as long as they are in use, and they cannot grow.
+        mmap: let tensors use the pages of a binary file itself, which are read when first touched; what is written to
+            a tensor stays in memory. The file must not change as long as they are in use, and they cannot grow.
 
     Raises:
         FormatError: at once if this is no .t7 file (it says what it is), later if it is damaged.
@@ -454,7 +454,7 @@ def load(
 
     Args:
         file: a path, a file opened in binary mode, or bytes.
-        map_location: the device for tensors, as in :func:`torch.load`; ``None`` puts all on the CPU, Cuda tensors too.
+        map_location: the device for tensors, such as ``'cuda'``; ``None`` puts all on the CPU, Cuda tensors too.
         long_size: the size of a long in a binary file, 8 or 4 bytes; found out where ``None``.
         format: ``'binary'`` or ``'ascii'``; found out where ``None``.
         mmap: let tensors use the file's own pages (see :class:`Reader`).

@@ -90,6 +90,10 @@ class Unknown:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(k for k in self.fields if isinstance(k, str) and k.isidentifier())]
 
+    def __tostring__(self) -> str:
+        """One line, as a layer has in the printed tree of a net."""
+        return f"{self.typename} (unknown class)"
+
     def __repr__(self) -> str:
         return tree(self)
 
@@ -107,9 +111,9 @@ class Function:
     _typename = None
     __slots__ = ("__weakref__", "dumped", "form", "upvalues")
 
-    def __init__(self, dumped: bytes, upvalues: Any = (), form: int = 8) -> None:
+    def __init__(self, dumped: bytes, upvalues: Any = None, form: int = 8) -> None:
         self.dumped = dumped
-        self.upvalues = upvalues if upvalues != () else []
+        self.upvalues = [] if upvalues is None else upvalues
         self.form = form
 
     def __call__(self, *args: Any) -> Any:

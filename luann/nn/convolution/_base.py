@@ -29,8 +29,8 @@ def draw_uniformly(module: Module, stdv: float | None, inputs: int) -> None:
 class _Convolution(Module):
     """The base of the convolutions: makes of a batch or a single sample one call of a kernel.
 
-    A subclass names its dimensions in Torch7's order, as in ``class _Spatial(_Convolution, axes="WH")``: its fields are then
-    kW, kH, dW, dH, padW, padH, and the kernels get them in the order of the input's dimensions, H first.
+    A subclass names its dimensions in Torch7's order, as in ``class _Spatial(_Convolution, axes="WH")``: its fields are
+    then kW, kH, dW, dH, padW, padH, and the kernels get them in the order of the input's dimensions, H first.
     """
 
     _axes = ""

@@ -58,11 +58,12 @@ class _FullConvolution(_Convolution):
 
 
 class SpatialFullConvolution(_FullConvolution, axes="WH"):
-    """2D full (transposed) convolution: the gradient of a :class:`SpatialConvolution` with respect to its input, as a layer.
+    """2D full (transposed) convolution: the gradient of a :class:`SpatialConvolution` with respect to its input, as a
+    layer.
 
-    Input: nInputPlane x H x W, or a batch of these. Output: nOutputPlane planes of ``(H - 1) dH - 2 padH + kH + adjH`` by the same
-    of W. The input may also be a list [tensor, target]: then ``target`` says by its last two sizes which adjW and adjH to
-    take, and ``gradInput`` is the list [gradient, zeros].
+    Input: nInputPlane x H x W, or a batch of these. Output: nOutputPlane planes of ``(H - 1) dH - 2 padH + kH + adjH``
+    by the same of W. The input may also be a list [tensor, target]: then ``target`` says by its last two sizes which
+    adjW and adjH to take, and ``gradInput`` is the list [gradient, zeros].
 
     Args:
         nInputPlane, nOutputPlane: numbers of planes.
@@ -95,11 +96,13 @@ class SpatialFullConvolution(_FullConvolution, axes="WH"):
 
 
 class VolumetricFullConvolution(_FullConvolution, axes="TWH"):
-    """3D full (transposed) convolution: the gradient of a :class:`VolumetricConvolution` with respect to its input, as a layer.
+    """3D full (transposed) convolution: the gradient of a :class:`VolumetricConvolution` with respect to its input, as
+    a layer.
 
-    Input: nInputPlane x T x H x W, or a batch of these. Output: nOutputPlane volumes of ``(T - 1) dT - 2 padT + kT + adjT`` by the same
-    of H and W. The input may also be a list [tensor, target]: then ``target`` says by its last three sizes which adjT, adjW and
-    adjH to take, and ``gradInput`` is the list [gradient, zeros].
+    Input: nInputPlane x T x H x W, or a batch of these. Output: nOutputPlane volumes of
+    ``(T - 1) dT - 2 padT + kT + adjT`` by the same of H and W. The input may also be a list [tensor, target]: then
+    ``target`` says by its last three sizes which adjT, adjW and adjH to take, and ``gradInput`` is the list [gradient,
+    zeros].
 
     Args:
         nInputPlane, nOutputPlane: numbers of volumes.
@@ -108,7 +111,8 @@ class VolumetricFullConvolution(_FullConvolution, axes="TWH"):
         padT, padW, padH: what is cut from each side of the output, default 0.
         adjT, adjW, adjH: what is added to the output, default 0; less than dT, dW and dH.
 
-    ``weight`` (nInputPlane x nOutputPlane x kT x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kT kW kH nInputPlane).
+    ``weight`` (nInputPlane x nOutputPlane x kT x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kT kW kH
+    nInputPlane).
     """
 
     adjT = adjW = adjH = 0  # older files lack them

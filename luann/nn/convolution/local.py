@@ -14,8 +14,8 @@ class SpatialConvolutionLocal(_Convolution, axes="WH"):
     """2D convolution with weights of its own at every place of the output:
     ``y[o][h][w] = bias[o][h][w] + Σ weight[h][w][o] · (the window of x at h, w)``.
 
-    Input: nInputPlane x iH x iW, or a batch of these. Output: nOutputPlane planes of oH = ``⌊(iH + 2 padH - kH) / dH⌋ + 1`` by
-    oW = ``⌊(iW + 2 padW - kW) / dW⌋ + 1``.
+    Input: nInputPlane x iH x iW, or a batch of these. Output: nOutputPlane planes of oH =
+    ``⌊(iH + 2 padH - kH) / dH⌋ + 1`` by oW = ``⌊(iW + 2 padW - kW) / dW⌋ + 1``.
 
     Args:
         nInputPlane, nOutputPlane: numbers of planes.
@@ -24,8 +24,8 @@ class SpatialConvolutionLocal(_Convolution, axes="WH"):
         dW, dH: steps, default 1.
         padW, padH: zeros added on each side; padW defaults to 0, padH to padW.
 
-    ``weight`` (oH x oW x nOutputPlane x nInputPlane x kH x kW) and ``bias`` (nOutputPlane x oH x oW) are drawn uniformly between
-    ±1/√(kW kH nInputPlane).
+    ``weight`` (oH x oW x nOutputPlane x nInputPlane x kH x kW) and ``bias`` (nOutputPlane x oH x oW) are drawn
+    uniformly between ±1/√(kW kH nInputPlane).
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class SpatialConvolutionLocal(_Convolution, axes="WH"):
         self.oH = (2 * self.padH + iH - kH) // self.dH + 1
         if self.oW < 1 or self.oH < 1:
             raise ArgumentError(
-                f"{self._typename}: a kernel of {kW}x{kH} does not fit an input of {iW}x{iH} with padding {self.padW},{self.padH}"
+                f"{self._typename}: a kernel of {kW}x{kH} does not fit an input of {iW}x{iH} with padding "
+                f"{self.padW},{self.padH}"
             )
         self._allocate((self.oH, self.oW, nOutputPlane, nInputPlane, kH, kW), (nOutputPlane, self.oH, self.oW))
 

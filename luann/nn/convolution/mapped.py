@@ -16,8 +16,8 @@ from ..module import Module
 from ._base import _Convolution, draw_uniformly
 
 SPARSE = 16
-"""From this many times fewer connections than there could be, each is computed on its own; below, a kernel of zeros where there is
-none is faster."""
+"""From this many times fewer connections than there could be, each is computed on its own; below, a kernel of zeros
+where there is none is faster."""
 
 
 class _ConvolutionMap(_Convolution, axes="WH"):
@@ -28,9 +28,7 @@ class _ConvolutionMap(_Convolution, axes="WH"):
 
     _transposed = False
 
-    def __init__(
-        self, conMatrix: torch.Tensor, kW: int, kH: int, dW: int | None = None, dH: int | None = None
-    ) -> None:
+    def __init__(self, conMatrix: torch.Tensor, kW: int, kH: int, dW: int | None = None, dH: int | None = None) -> None:
         Module.__init__(self)
         dW, dH = given(dW, 1), given(dH, 1)
         need_size(self, kW=kW, kH=kH, dW=dW, dH=dH)
@@ -72,11 +70,12 @@ class _ConvolutionMap(_Convolution, axes="WH"):
         return input, (self._d(self), (0, 0), (1, 1), self._transposed, (0, 0), 1)
 
     def _plan(self, planes: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
-        """Input and output plane of each connection, its place in a kernel of all connections, and whether to compute each
-        on its own. ``planes``: how many the input has; those beyond the table's are not used.
+        """Input and output plane of each connection, its place in a kernel of all connections, and whether to compute
+        each on its own. ``planes``: how many the input has; those beyond the table's are not used.
         """
         table = self.connTable
-        key = table, table._version, planes, self.weight.device
+        version = None if table.is_inference() else table._version
+        key = table, version, planes, self.weight.device
         cached = self._cache
         if cached is None or cached[0][0] is not table or cached[0][1:] != key[1:]:
             origin, to = (table.to(self.weight.device).long() - 1).unbind(1)
@@ -159,8 +158,8 @@ class SpatialConvolutionMap(_ConvolutionMap):
         kW, kH: kernel width and height.
         dW, dH: steps, default 1.
 
-    ``weight`` (K x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kW kH n), n being the number of connections to that output
-    plane.
+    ``weight`` (K x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kW kH n), n being the number of connections
+    to that output plane.
     """
 
     def decayParameters(self, decay: float) -> None:
@@ -182,8 +181,8 @@ class SpatialFullConvolutionMap(_ConvolutionMap):
         kW, kH: kernel width and height.
         dW, dH: steps over the output, default 1.
 
-    ``weight`` (K x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kW kH n), n being the number of connections to that output
-    plane.
+    ``weight`` (K x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kW kH n), n being the number of connections
+    to that output plane.
     """
 
     _transposed = True

@@ -109,8 +109,8 @@ class SpatialDepthWiseConvolution(_Spatial):
     """2D convolution of each input plane on its own: ``y[i·nOutputPlane + o] = bias[o][i] + weight[o][i] ⋆ x[i]``.
 
     Input: nInputPlane x H x W, or a batch of these. Output: nInputPlane · nOutputPlane planes of
-    ``⌊(H + 2 padH - kH) / dH⌋ + 1`` by ``⌊(W + 2 padW - kW) / dW⌋ + 1``. (Torch7 confounded H and W, except on a GPU; where they
-    are equal the results are the same.)
+    ``⌊(H + 2 padH - kH) / dH⌋ + 1`` by ``⌊(W + 2 padW - kW) / dW⌋ + 1``. (Torch7 confounded H and W, except on a GPU;
+    where they are equal the results are the same.)
 
     Args:
         nInputPlane: number of input planes.
@@ -119,8 +119,8 @@ class SpatialDepthWiseConvolution(_Spatial):
         dW, dH: steps, default 1.
         padW, padH: zeros added on each side; padW defaults to 0, padH to padW.
 
-    ``weight`` (nOutputPlane x (nInputPlane kH kW), from the first ``forward`` on nOutputPlane x nInputPlane x kH x kW) and ``bias``
-    (nOutputPlane x nInputPlane) are drawn uniformly between ±1/√(kW kH nInputPlane).
+    ``weight`` (nOutputPlane x (nInputPlane kH kW), from the first ``forward`` on nOutputPlane x nInputPlane x kH x kW)
+    and ``bias`` (nOutputPlane x nInputPlane) are drawn uniformly between ±1/√(kW kH nInputPlane).
     """
 
     def _sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

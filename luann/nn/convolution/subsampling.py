@@ -16,7 +16,8 @@ from ._base import draw_uniformly
 class _SubSampling(Module):
     """What subsampling over images and over sequences share.
 
-    A subclass says, in ``_windows()``, the kernel's size and steps, and that it takes sums: what PyTorch's average pooling takes.
+    A subclass says, in ``_windows()``, the kernel's size and steps, and that it takes sums: what PyTorch's average
+    pooling takes.
     """
 
     _features = 0  # the dimension that weight and bias are for, counted from the end
@@ -57,9 +58,7 @@ class _SubSampling(Module):
             return None
         gradInput = resized(self.gradInput, input.shape)
         gradSums = self._image(gradOutput * self._along(self.weight))
-        kernels.avg_pool2d_backward(
-            gradSums, self._image(input), *self._windows(), grad_input=self._image(gradInput)
-        )
+        kernels.avg_pool2d_backward(gradSums, self._image(input), *self._windows(), grad_input=self._image(gradInput))
         return gradInput
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
@@ -108,7 +107,8 @@ class SpatialSubSampling(_SubSampling):
 class TemporalSubSampling(_SubSampling):
     """``y[t] = weight · (x[t dW] + … + x[t dW + kW - 1]) + bias``, for each element of a frame.
 
-    Input: nInputFrame x inputFrameSize, or a batch of these. Output: ``⌊(nInputFrame - kW) / dW⌋ + 1`` frames of the same size.
+    Input: nInputFrame x inputFrameSize, or a batch of these. Output: ``⌊(nInputFrame - kW) / dW⌋ + 1`` frames of the
+    same size.
 
     Args:
         inputFrameSize: size of a frame.

@@ -12,9 +12,11 @@ from ._base import _Convolution, draw_uniformly
 
 
 class TemporalConvolution(Module):
-    """1D convolution over time: ``y[t] = bias + weight · (x[t dW], …, x[t dW + kW - 1])``, a product with the frames of a window.
+    """1D convolution over time: ``y[t] = bias + weight · (x[t dW], …, x[t dW + kW - 1])``, a product with the frames of
+    a window.
 
-    Input: nInputFrame x inputFrameSize, or a batch of these. Output: ``⌊(nInputFrame - kW) / dW⌋ + 1`` frames of outputFrameSize.
+    Input: nInputFrame x inputFrameSize, or a batch of these. Output: ``⌊(nInputFrame - kW) / dW⌋ + 1`` frames of
+    outputFrameSize.
 
     Args:
         inputFrameSize, outputFrameSize: sizes of a frame.
@@ -103,8 +105,8 @@ class TemporalConvolution(Module):
 class TemporalRowConvolution(_Convolution):
     """1D convolution over time of each feature on its own: ``y[t][f] = bias[f] + Σ_k weight[f][1][k] x[t dW + k][f]``.
 
-    Input: nInputFrame x inputFrameSize, or a batch of these; with ``featFirst``, inputFrameSize x nInputFrame. Output: the same with
-    ``⌊(nInputFrame - kW) / dW⌋ + 1`` frames.
+    Input: nInputFrame x inputFrameSize, or a batch of these; with ``featFirst``, inputFrameSize x nInputFrame. Output:
+    the same with ``⌊(nInputFrame - kW) / dW⌋ + 1`` frames.
 
     Args:
         inputFrameSize: size of a frame, the number of features.
@@ -166,4 +168,5 @@ class TemporalRowConvolution(_Convolution):
 
     def __tostring__(self) -> str:
         step = f", {self.dW}" if self.dW != 1 else ""
-        return f"{self._typename}({self.inputFrameSize}, {self.kW}{step})" + ("" if self.bias is not None else " without bias")
+        text = f"{self._typename}({self.inputFrameSize}, {self.kW}{step})"
+        return text if self.bias is not None else f"{text} without bias"

@@ -9,8 +9,8 @@ from ._base import Dilated, _Convolution
 class VolumetricConvolution(_Convolution, axes="TWH"):
     """3D convolution (cross-correlation): ``y[o] = bias[o] + Σ_i weight[o][i] ⋆ x[i]``.
 
-    Input: nInputPlane x T x H x W, or a batch of these. Output: nOutputPlane volumes of ``⌊(T + 2 padT - kT) / dT⌋ + 1`` by the same of
-    H and W.
+    Input: nInputPlane x T x H x W, or a batch of these. Output: nOutputPlane volumes of
+    ``⌊(T + 2 padT - kT) / dT⌋ + 1`` by the same of H and W.
 
     Args:
         nInputPlane, nOutputPlane: numbers of volumes.
@@ -18,7 +18,8 @@ class VolumetricConvolution(_Convolution, axes="TWH"):
         dT, dW, dH: steps, default 1.
         padT, padW, padH: zeros added on each side; padT defaults to 0, padW to padT, padH to padW.
 
-    ``weight`` (nOutputPlane x nInputPlane x kT x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kT kW kH nInputPlane).
+    ``weight`` (nOutputPlane x nInputPlane x kT x kH x kW) and ``bias`` are drawn uniformly between ±1/√(kT kW kH
+    nInputPlane).
     """
 
     padT = padW = padH = 0  # older files lack them
@@ -45,7 +46,8 @@ class VolumetricConvolution(_Convolution, axes="TWH"):
 
 
 class VolumetricDilatedConvolution(Dilated, VolumetricConvolution):
-    """3D convolution whose kernel takes every dilationT-th image, every dilationH-th row and every dilationW-th column of its window.
+    """3D convolution whose kernel takes every dilationT-th image, every dilationH-th row and every dilationW-th column
+    of its window.
 
     Input: nInputPlane x T x H x W, or a batch of these. Output: nOutputPlane volumes of
     ``⌊(T + 2 padT - dilationT (kT - 1) - 1) / dT⌋ + 1`` by the same of H and W.

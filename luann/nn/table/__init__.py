@@ -15,6 +15,8 @@ from .entries import (
 from .pairs import MM, MV, CosineDistance, DotProduct, PairwiseDistance
 
 __all__ = [
+    "MM",
+    "MV",
     "CAddTable",
     "CAddTensorTable",
     "CDivTable",
@@ -28,8 +30,6 @@ __all__ = [
     "DotProduct",
     "FlattenTable",
     "JoinTable",
-    "MM",
-    "MV",
     "MapTable",
     "MixtureTable",
     "ModuleFromCriterion",

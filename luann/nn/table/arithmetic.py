@@ -150,7 +150,8 @@ class _Extremum(_Elementwise):
     def updateOutput(self, input: list[torch.Tensor]) -> torch.Tensor:
         one = input[0]
         output = resized(self.output, one.shape).copy_(one)
-        index = resized(getattr(self, self._index), one.shape).fill_(1)
+        index = buffer(getattr(self, self._index, None), one).fill_(1)
+        setattr(self, self._index, index)
         for i, tensor in enumerate(input[1:], 2):
             tensor = self._fitting(tensor, one)
             wins = self._beats(tensor, output)
@@ -208,7 +209,7 @@ class CAddTensorTable(_Elementwise):
         one, many = input
         mine = self.gradInput or [None, []]
         total = buffer(mine[0], one)
-        grads = buffers(mine[1], [one] * len(many))
+        grads = buffers(mine[1] if isinstance(mine[1], list) else [], [one] * len(many))
         for i, (grad, given) in enumerate(zip(grads, gradOutput)):
             grad.copy_(self._fitting(given, one))
             (total.add_ if i else total.copy_)(grad)
@@ -219,8 +220,8 @@ class CAddTensorTable(_Elementwise):
 class MixtureTable(Module):
     """Experts weighted by a gater: ``y = Σ_i g_i e_i``.
 
-    Input: a list of the gater's output, N x E or E, and of the experts': a list of E tensors of N x ... (or ..., without
-    a batch), or one tensor that has the experts along dimension ``dim``. Output: the size of one expert's.
+    Input: a list of the gater's output, N x E or E, and of the experts': a list of E tensors of one size (N first, if
+    there is a batch), or one tensor that has the experts along dimension ``dim``. Output: the size of one expert's.
 
     Args:
         dim: the dimension of the experts where they are one tensor, from 1; by default 2, without a batch 1.
@@ -244,7 +245,7 @@ class MixtureTable(Module):
         batch = gater.dim() - 1
         dim = batch if self.dim is None else self.dim - 1
         self._want(batch <= dim < experts.dim(), f"experts along dimension {dim + 1}", experts)
-        self._want(experts.shape[dim] == gater.shape[-1], f"experts as {describe(gater)} has, {gater.shape[-1]}", experts)
+        self._want(experts.shape[dim] == gater.shape[-1], f"experts for a gater's {describe(gater)}", experts)
         size = [1] * experts.dim()
         size[:batch] = gater.shape[:batch]
         size[dim] = gater.shape[-1]
@@ -255,7 +256,7 @@ class MixtureTable(Module):
 
     def _each(self, gater: torch.Tensor, experts: list[torch.Tensor]) -> list[torch.Tensor]:
         """The weights of each expert in a list, ready to be multiplied with it."""
-        self._want(len(experts) == gater.shape[-1], f"experts as {describe(gater)} has, {gater.shape[-1]}", experts)
+        self._want(len(experts) == gater.shape[-1], f"experts for a gater's {describe(gater)}", experts)
         one = experts[0]
         self._want(all(expert.shape == one.shape for expert in experts), "experts' outputs of one size", experts)
         batch = gater.dim() - 1

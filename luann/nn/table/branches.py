@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import ArgumentError, TensorTypeError
@@ -100,7 +101,7 @@ class MapTable(Container):
     """
 
     module: Module | None = None
-    sharedparams = ("weight", "bias", "gradWeight", "gradBias")  # older files lack it
+    sharedparams: Sequence[str] = ("weight", "bias", "gradWeight", "gradBias")  # older files lack it
 
     def __init__(self, module: Module | None = None, shared: bool | None = None) -> None:
         super().__init__()

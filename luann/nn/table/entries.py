@@ -257,8 +257,7 @@ class ZipTableOneToMany(Module):
         return self.output
 
     def updateGradInput(self, input: list, gradOutput: list[list]) -> list:
-        one, many = input
-        total = resized(self.gradInputEl, one.shape).zero_()
+        total = resized(self.gradInputEl, input[0].shape).zero_()
         for grad, _ in gradOutput:
             total.add_(grad)
         self.gradInput = [total, [grad for _, grad in gradOutput]]

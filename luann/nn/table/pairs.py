@@ -42,6 +42,8 @@ class PairwiseDistance(_Rows):
     slope 1 or -1, drawn at random.
     """
 
+    diff: torch.Tensor | None = None
+
     def __init__(self, p: float | None = None) -> None:
         super().__init__()
         self.gradInput: list = []
@@ -222,7 +224,7 @@ class MV(Module):
         self._want(isinstance(input, (list, tuple)) and len(input) == 2, "a matrix and a vector", input)
         m, v = self._matrix(need_tensor(input[0])), need_tensor(input[1])
         self._want(
-            2 <= m.dim() <= 3 and v.dim() == m.dim() - 1 and m.shape[:-2] == v.shape[:-1] and m.shape[-1] == v.shape[-1],
+            2 <= m.dim() <= 3 and (*m.shape[:-2], m.shape[-1]) == v.shape,
             f"a matrix (or several) with as many {'rows' if self.trans else 'columns'} as the vector has elements",
             input,
         )
