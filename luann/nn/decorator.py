@@ -10,6 +10,7 @@ import torch
 from .. import random
 from ..errors import ArgumentError, ModuleError
 from ..types import Storage, is_cuda_typename, parse_type, typename
+from . import _kernels as kernels
 from . import utils
 from ._guard import describe
 from ._kernels import resized
@@ -343,9 +344,7 @@ class WeightNorm(Decorator):
     def resetInit(self) -> None:
         """Draw ``v`` anew, set ``g`` to its length and the bias to zero."""
         random.normal(self.v, 0, math.sqrt(2 / self.otherDims))
-        # added up one after the other, so that the last digit is Torch7's, too
-        length = self.v.double().square().cumsum(1)[:, -1:].sqrt_()
-        resized(self.g, length.shape).copy_(length)
+        resized(self.g, (self.v.shape[0], 1)).copy_(kernels.row_norms(self.v))
         if self.bias is not None:
             self.bias.zero_()
 

@@ -75,7 +75,7 @@ class Criterion(Object):
                     )
 
 
-class Untargeted(Criterion):
+class _Untargeted(Criterion):
     """What criterions share that judge the input alone. A target that is given is ignored."""
 
     def updateOutput(self, input: Any, *ignored: Any) -> float:
@@ -91,7 +91,7 @@ class Untargeted(Criterion):
         return self.updateGradInput(input)
 
 
-class Elementwise(Criterion):
+class _Elementwise(Criterion):
     """What criterions share that compare input and target element by element and add the results up.
 
     A subclass defines ``_loss(x, t, reduction)``, the number as a tensor, and ``_gradient(x, t, reduction, out)``,
@@ -165,8 +165,7 @@ _ones: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}
 
 
 def one(like: torch.Tensor) -> torch.Tensor:
-    """A 1 without dimensions: the gradient of the number with respect to itself, as PyTorch's kernels want it. Read
-    only."""
+    """A 1 without dimensions, to be read only: the gradient of the number with respect to itself, for PyTorch's kernels."""
     key = like.dtype, like.device
     if key not in _ones:
         _ones[key] = torch.ones((), dtype=like.dtype, device=like.device)

@@ -8,7 +8,7 @@ import torch
 
 from .._object import given
 from ..transfer import Sigmoid
-from .base import Elementwise, need_vector, norm, one, reduced
+from .base import _Elementwise, need_vector, norm, one, reduced
 
 _C = torch._C._nn
 _soft_margin_backward = torch.ops.aten.soft_margin_loss_backward.grad_input._op
@@ -17,7 +17,7 @@ EPS = 1e-12
 """Keeps the logarithms of :class:`BCECriterion` finite."""
 
 
-class _Weighted(Elementwise):
+class _Weighted(_Elementwise):
     """What those share that take a weight for each column."""
 
     weights: torch.Tensor | None = None
@@ -38,8 +38,7 @@ class _Weighted(Elementwise):
 
 
 class BCECriterion(_Weighted):
-    """The binary cross-entropy of probabilities ``x``: the mean of ``-w (t log(x + ε) + (1 - t) log(1 - x + ε))``, ε =
-    1e-12.
+    """The mean of ``-w (t log(x + ε) + (1 - t) log(1 - x + ε))``, ε = 1e-12: the cross-entropy of probabilities ``x``.
 
     Input: probabilities; target: as many elements, 0, 1 or between. With weights a vector or N x columns, else any
     size.
@@ -61,10 +60,10 @@ class BCECriterion(_Weighted):
 
 
 class MultiLabelSoftMarginCriterion(_Weighted):
-    """The binary cross-entropy of ``σ(x)``: the mean of ``-w (t log σ(x) + (1 - t) log σ(-x))``, in a form that never
-    overflows.
+    """The mean of ``-w (t log σ(x) + (1 - t) log σ(-x))``: the cross-entropy of the probabilities ``σ(x)``.
 
-    Input: scores; target: as many elements, 0, 1 or between. With weights a vector or N x columns, else any size.
+    Input: scores, which may be large; target: as many elements, 0, 1 or between. With weights a vector or N x columns,
+    else any size.
 
     Args:
         weights: a factor for each column (each element of a vector), default 1.
@@ -94,7 +93,7 @@ class MultiLabelSoftMarginCriterion(_Weighted):
         self._weigh(torch.sub(probabilities.view(x.shape), t, out=out).mul_(norm(x, reduction)))
 
 
-class MarginCriterion(Elementwise):
+class MarginCriterion(_Elementwise):
     """The mean of ``max(0, margin - x t)``: scores ``x`` should have the sign of ``t`` and reach the margin.
 
     Input: scores; target: as many elements, 1 or -1.
@@ -116,7 +115,7 @@ class MarginCriterion(Elementwise):
         torch.mul(torch.mul(x, t, out=out) < self.margin, t, out=out).mul_(-norm(x, reduction))
 
 
-class SoftMarginCriterion(Elementwise):
+class SoftMarginCriterion(_Elementwise):
     """The mean of ``log(1 + exp(-x t))``.
 
     Input: scores; target: as many elements, 1 or -1. Where ``exp(-x t)`` overflows the gradient is NaN, as in Torch7.

@@ -30,7 +30,7 @@ _NONE = -(2**62)
 """A class that no target names."""
 
 
-class Labelled(Criterion):
+class _Labelled(Criterion):
     """What criterions share that take classes for a target."""
 
     sizeAverage = True
@@ -70,7 +70,7 @@ class Labelled(Criterion):
             raise ArgumentError(f"a target is {int(wrong[0]) + 1}: classes count from 1 to {count}")
 
 
-class _NegativeLogLikelihood(Labelled):
+class _NegativeLogLikelihood(_Labelled):
     """What the two classes of that name share. A subclass says how ``target`` is read, and names its kernels."""
 
     ignoreIndex: int | None = None
@@ -92,6 +92,7 @@ class _NegativeLogLikelihood(Labelled):
         old = self.__dict__
         old.setdefault("output_tensor", self.gradInput.new_zeros(1))
         old.setdefault("total_weight_tensor", self.gradInput.new_ones(1))
+        old.setdefault("target", torch.zeros(1, dtype=torch.int64))
 
     def _read(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         raise NotImplementedError
@@ -143,7 +144,7 @@ class ClassNLLCriterion(_NegativeLogLikelihood):
     ignoreIndex = -100
     _forward_kernel = nll_loss
     _backward_kernel = nll_loss_backward
-    _read = Labelled._rows
+    _read = _Labelled._rows
 
     def __init__(
         self, weights: torch.Tensor | None = None, sizeAverage: bool | None = None, ignoreIndex: int | None = None
@@ -219,9 +220,10 @@ class CrossEntropyCriterion(Criterion):
         return self.gradInput.set_(self.lsm.gradInput.view(input.shape))
 
 
-class MultiMarginCriterion(Labelled):
-    """The multi-class hinge loss: ``Σ_i w_t max(0, margin - x_t + x_i)ᵖ / classes`` over the classes ``i`` but the
-    target ``t``.
+class MultiMarginCriterion(_Labelled):
+    """The multi-class hinge loss: ``w_t Σ_i max(0, margin - x_t + x_i)ᵖ / classes``.
+
+    The sum is over all classes ``i`` but the target ``t``.
 
     Input: a vector of scores, or N x classes. Target: a class counted from 1, or N of them, in a tensor or a list. The
     number is the mean over the rows; with the field ``sizeAverage`` set to false, their sum.
@@ -262,9 +264,10 @@ class MultiMarginCriterion(Labelled):
         return gradInput
 
 
-class MultiLabelMarginCriterion(Labelled):
-    """The hinge loss with several target classes: ``Σ_t Σ_i max(0, 1 - x_t + x_i) / classes``, ``i`` being no target
-    class.
+class MultiLabelMarginCriterion(_Labelled):
+    """The hinge loss with several target classes: ``Σ_t Σ_i max(0, 1 - x_t + x_i) / classes``.
+
+    The sums are over the target classes ``t`` and over the others, ``i``.
 
     Input: a vector of scores, or N x classes. Target: as large, in each row the classes, counted from 1, then zeros;
     what comes after the first zero does not count. The number is the mean over the rows; with the field ``sizeAverage``
@@ -305,7 +308,7 @@ class MultiLabelMarginCriterion(Labelled):
         return gradInput
 
 
-class ClassSimplexCriterion(MSECriterion, Labelled):
+class ClassSimplexCriterion(MSECriterion, _Labelled):
     """The mean squared distance from a point to the corner of its class, where the corners form a regular simplex.
 
     Input: a point of ``nClasses`` coordinates, or N x nClasses. Target: a class counted from 1, or N of them, in a
@@ -331,9 +334,8 @@ class ClassSimplexCriterion(MSECriterion, Labelled):
         self._want(input.shape[-1:] == (self.nClasses,), f"{self.nClasses} coordinates, or N x {self.nClasses}", input)
         labels = self._rows(input, target)
         corners = resized(self._target, input.shape)
-        return torch.index_select(self.simplex, 0, labels.view(-1), out=corners.view(-1, self.nClasses)).view_as(
-            corners
-        )
+        torch.index_select(self.simplex, 0, labels.view(-1), out=corners.view(-1, self.nClasses))
+        return corners
 
     def getPredictions(self, input: torch.Tensor) -> torch.Tensor:
         """How far each point lies towards the corner of each class: N x nClasses. A single point counts as N = 1."""

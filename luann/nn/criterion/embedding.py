@@ -11,13 +11,13 @@ from ...errors import TensorTypeError
 from .._guard import describe
 from .._kernels import resized
 from .._object import given
-from .base import MEAN, SUM, Criterion, Elementwise, Untargeted, as_tensor, norm, reduced
+from .base import MEAN, SUM, Criterion, _Elementwise, _Untargeted, as_tensor, norm, reduced
 
 EPS = 1e-12
 """Keeps the lengths of :class:`CosineEmbeddingCriterion` from being 0."""
 
 
-class HingeEmbeddingCriterion(Elementwise):
+class HingeEmbeddingCriterion(_Elementwise):
     """For distances ``x``: the mean of ``x`` where the target is 1 and of ``max(0, margin - x)`` where it is -1.
 
     Input: distances; target: as many elements, or a number for a single distance. With the field ``sizeAverage`` set to
@@ -42,7 +42,7 @@ class HingeEmbeddingCriterion(Elementwise):
         torch.mul(t, norm(x, reduction), out=out).masked_fill_((t == -1) & (x > self.margin), 0)
 
 
-class Pair(Criterion):
+class _Pair(Criterion):
     """What criterions share whose input is a list of two tensors; ``gradInput`` is one, too."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Pair(Criterion):
         return input[0], input[1]
 
 
-class L1HingeEmbeddingCriterion(Pair):
+class L1HingeEmbeddingCriterion(_Pair):
     """The L1 distance ``d`` of two tensors if the target is 1, ``max(0, margin - d)`` if it is -1.
 
     Input: a list of two tensors of one size, which are one pair. Target: 1 or -1. Where the two are equal the gradient
@@ -98,7 +98,7 @@ class L1HingeEmbeddingCriterion(Pair):
         return self.gradInput
 
 
-class CosineEmbeddingCriterion(Pair):
+class CosineEmbeddingCriterion(_Pair):
     """The mean of ``1 - cos`` where the target is 1 and of ``max(0, cos - margin)`` where it is -1.
 
     Input: a list of two tensors of one size, vectors (one pair) or N x D (a pair in each row); ``cos`` is the cosine of
@@ -130,8 +130,7 @@ class CosineEmbeddingCriterion(Pair):
     def _compare(
         self, a: torch.Tensor, b: torch.Tensor, t: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """For each pair the loss, the product, the inverse squared lengths, and the inverse of the product of
-        lengths."""
+        """For each pair the loss, the product, the inverse squared lengths, and the inverse product of the lengths."""
         product = (a * b).sum(1)
         inverse_a = (a * a).sum(1).add_(EPS).reciprocal_()
         inverse_b = (b * b).sum(1).add_(EPS).reciprocal_()
@@ -158,9 +157,8 @@ class CosineEmbeddingCriterion(Pair):
         return self.gradInput
 
 
-class MarginRankingCriterion(Pair):
-    """The mean of ``max(0, margin - t (a - b))``: with ``t = 1`` the first should rank higher, with ``t = -1`` the
-    second.
+class MarginRankingCriterion(_Pair):
+    """The mean of ``max(0, margin - t (a - b))``: the first should rank higher if ``t`` is 1, the second if it is -1.
 
     Input: a list of two tensors of one size. Target: a number for tensors of one element, or a tensor or list of as
     many numbers. The sum is divided by the number of rows of the target; with the field ``sizeAverage`` set to false,
@@ -201,9 +199,8 @@ class MarginRankingCriterion(Pair):
         return self.gradInput
 
 
-class DistanceRatioCriterion(Untargeted, Pair):
-    """For distances ``a`` of similar and ``b`` of dissimilar things: the mean of ``-log(exp(-a) / (exp(-a) +
-    exp(-b)))``.
+class DistanceRatioCriterion(_Untargeted, _Pair):
+    """The mean of ``-log(exp(-a) / (exp(-a) + exp(-b)))``, ``a`` a distance of similar things, ``b`` of dissimilar ones.
 
     Input: a list of two tensors of one size. There is no target; one that is given is ignored. The sum is divided by
     the number of rows. As in Torch7, the results are only returned: ``output`` and ``gradInput`` stay as they are.

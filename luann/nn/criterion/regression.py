@@ -10,13 +10,13 @@ from ...errors import ArgumentError
 from .._guard import describe
 from .._kernels import mse_loss_backward, resized
 from .._object import need_tensor
-from .base import SUM, Elementwise, Untargeted, norm, one, reduced
+from .base import SUM, _Elementwise, _Untargeted, norm, one, reduced
 
 _C = torch._C._nn
 _smooth_l1_backward = torch.ops.aten.smooth_l1_loss_backward.grad_input._op
 
 
-class AbsCriterion(Elementwise):
+class AbsCriterion(_Elementwise):
     """The mean of the absolute differences, ``Σ |x - t| / n``.
 
     Input, target: tensors of the same number of elements. Where they are equal the gradient is that of ``x > t``.
@@ -32,7 +32,7 @@ class AbsCriterion(Elementwise):
         torch.ge(x, t, out=out).sub_(0.5).mul_(2 * norm(x, reduction))
 
 
-class MSECriterion(Elementwise):
+class MSECriterion(_Elementwise):
     """The mean of the squared differences, ``Σ (x - t)² / n``.
 
     Input, target: tensors of the same number of elements.
@@ -97,7 +97,7 @@ class SpatialAutoCropMSECriterion(MSECriterion):
         return super()._aligned(input, target[..., top : top + h, left : left + w])
 
 
-class SmoothL1Criterion(Elementwise):
+class SmoothL1Criterion(_Elementwise):
     """The mean of ``d² / 2`` where ``d = |x - t| < 1``, and of ``d - 1 / 2`` elsewhere.
 
     Input, target: tensors of the same number of elements.
@@ -113,7 +113,7 @@ class SmoothL1Criterion(Elementwise):
         _smooth_l1_backward(one(x), x, t, reduction, 1.0, grad_input=out)
 
 
-class DistKLDivCriterion(Elementwise):
+class DistKLDivCriterion(_Elementwise):
     """The Kullback-Leibler divergence of log-probabilities ``x`` from probabilities ``t``: ``Σ t (log t - x) / n``.
 
     Input, target: tensors of the same number of elements; that number, not the number of distributions, is ``n``. Where
@@ -130,7 +130,7 @@ class DistKLDivCriterion(Elementwise):
         torch.clamp(t, min=0, out=out).mul_(-norm(x, reduction))
 
 
-class L1Cost(Untargeted):
+class L1Cost(_Untargeted):
     """The sum of the absolute values, ``Σ |x|``; at 0 the gradient is 0.
 
     Input: a tensor. There is no target; one that is given is ignored.
