@@ -36,18 +36,26 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
 }
 
 
+ASKED: set[tuple[str, str]] = set()
+"""What :func:`of` was asked for, as (kind, class)."""
+
+
 @cache
 def _load(path: str) -> list:
     return luann.load(REFERENCE / path)
 
 
-def of(kind: str, *classes: str) -> Any:
+def of(kind: str, *classes: str, again: bool = False) -> Any:
     """A ``parametrize`` mark over all records of these classes; ``kind`` is a folder: nn, criterion, networks.
+
+    ``again`` says that another test has them as well.
 
     The records are loaded when a test runs: an id names the file and the position.
     """
     cases = []
     for name in classes:
+        if not again:
+            ASKED.add((kind, name))
         for i, record in enumerate(_load(f"{kind}/{name}.t7")):
             cases.append(pytest.param((kind, name, i), id=f"{name}-{record.name}-{record.dtype}"))
     return pytest.mark.parametrize("case", cases)
@@ -104,6 +112,7 @@ def difference(got: Any, wanted: Any, tolerance: tuple[float, float]) -> str | N
     if isinstance(wanted, torch.Tensor):
         if not isinstance(got, torch.Tensor):
             return f"wanted a tensor, got {type(got).__name__}"
+        got, wanted = got.cpu(), wanted.cpu()
         if got.dtype != wanted.dtype:
             return f"wanted {wanted.dtype}, got {got.dtype}"
         if got.shape != wanted.shape and (got.numel() or wanted.numel()):
@@ -187,10 +196,18 @@ class Checker:
         assert not lines, "\n" + "\n".join(lines)
 
 
-def check_module(case: tuple[str, str, int]) -> None:
-    """Compare everything that a record of ``nn/`` or ``networks/`` tells, for the loaded and for the built object."""
+def check_module(case: tuple[str, str, int], device: str | None = None) -> None:
+    """Compare everything that a record of ``nn/`` or ``networks/`` tells, for the loaded and for the built object.
+
+    Args:
+        device: where to run it, by default on the CPU, where the record's tensors are.
+    """
     record = get(case)
     check = Checker(record)
+    if device is not None:
+        _move(record, device, "module", "input", "gradOutput")
+        if "second" in record:
+            _move(record.second, device, "input", "gradOutput")
     luann.setdefaulttensortype("torch.DoubleTensor")
     if "spec" in record:
         luann.manualSeed(record.seed)
@@ -201,9 +218,19 @@ def check_module(case: tuple[str, str, int]) -> None:
         if record.mode == "evaluate":
             built.evaluate()
         check.same("construct", _weights(built), _weights(record.module), exact=True)
+        if device is not None:
+            built.type(torch.device(device))
         _run(check, built)
     _run(check, record.module)
     check.finish()
+
+
+def _move(record: Any, device: str, *fields: str) -> None:
+    """Put the tensors of these fields on a device, with the memory that they share and the way they lie in it."""
+    cache: dict = {}
+    for field in fields:
+        if field in record:
+            record[field] = nn.utils.converted(record[field], None, torch.device(device), cache)
 
 
 def _weights(module: Any) -> list:
@@ -328,16 +355,19 @@ def _replaced(module: Any, before: Any, now: Any) -> bool:
     return both and before is not now and not isinstance(module, nn.Container)
 
 
-def check_criterion(case: tuple[str, str, int]) -> None:
+def check_criterion(case: tuple[str, str, int], device: str | None = None) -> None:
     """Compare everything that a record of ``criterion/`` tells, for the loaded and for the built object."""
     record = get(case)
     check = Checker(record)
+    if device is not None:
+        _move(record, device, "criterion", "input", "target", "gradTarget")
     luann.setdefaulttensortype("torch.DoubleTensor")
     criterions = [record.criterion]
     if "spec" in record:
         luann.manualSeed(record.seed)
         built = build(record.spec)
-        criterions.append(built.float() if record.dtype == "float" else built)
+        built = built.float() if record.dtype == "float" else built
+        criterions.append(built if device is None else built.type(torch.device(device)))
     for criterion in criterions:
         target = record.get("target")
         given = copy.deepcopy(record.input)

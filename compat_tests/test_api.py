@@ -263,9 +263,7 @@ def tostring():
         "sequential": str(small()),
         "parallelTable": str(nn.ParallelTable().add(nn.Linear(2, 1)).add(nn.Sequential().add(nn.ReLU()))),
         "concatTable": str(nn.ConcatTable().add(nn.Identity()).add(nn.Linear(2, 1, False))),
-        "concat": str(
-            nn.Concat(1).add(nn.SpatialConvolution(1, 2, 3, 3, 1, 1, 1, 1)).add(nn.SpatialMaxPooling(2, 2))
-        ),
+        "concat": str(nn.Concat(1).add(nn.SpatialConvolution(1, 2, 3, 3, 1, 1, 1, 1)).add(nn.SpatialMaxPooling(2, 2))),
         "mapTable": str(nn.MapTable(nn.Linear(2, 3))),
         "bottle": str(nn.Bottle(nn.Linear(2, 3))),
         "dropout": str(nn.Dropout(0.25)),

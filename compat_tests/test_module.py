@@ -353,6 +353,12 @@ def test_type_converts_everything_and_keeps_sharing():
         net.type("torch.FlaotTensor")
 
 
+def test_a_net_saved_on_a_gpu_is_of_the_type_its_tensors_have_here():
+    net = nn.Linear.__new__(nn.Linear)
+    net._restore({"_type": "torch.CudaTensor", "weight": torch.randn(2, 3), "bias": torch.zeros(2)}, 1)
+    assert net.type() == "torch.FloatTensor"
+
+
 def test_cuda_without_cuda_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(luann.TensorTypeError, match="no CUDA device"):

@@ -13,7 +13,7 @@ def plain(monkeypatch):
     monkeypatch.setattr(kernels, "PRIVATE", False)
 
 
-@records.of("nn", "Linear", "SpatialConvolution", "SpatialMaxPooling")
+@records.of("nn", "Linear", "SpatialConvolution", "SpatialMaxPooling", again=True)
 def test_records_by_the_plain_kernels(case, plain):
     records.check_module(case)
 

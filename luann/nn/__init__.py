@@ -5,8 +5,8 @@ numbers that belong to a tensor or a list (``m.weight[0]``, ``m.modules[0]``) co
 """
 
 from . import tables, utils
-from .composite import CReLU, Maxout
 from .centres import Cosine, Euclidean, Kmeans, WeightedEuclidean
+from .composite import CReLU, Maxout
 from .container import Concat, Container, DepthConcat, Parallel, Sequential
 from .convert import Contiguous, Convert, Copy
 from .convolution import (

@@ -113,6 +113,9 @@ class Object:
         for name, value in fields.items():
             # An empty Lua table may be a list or a record; in nn it is a list.
             self.__dict__[name] = [] if isinstance(value, dict) and not value else value
+        if types.is_cuda_typename(fields.get("_type") or ""):  # unless it was loaded elsewhere
+            tensors = (v for v in fields.values() if isinstance(v, torch.Tensor) and v.is_floating_point())
+            self._type = next(map(types.typename, tensors), self._type)
 
     # For subclasses
 

@@ -22,8 +22,10 @@ def _distances(samples: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(samples.unsqueeze(1) - centres, 2, 2)
 
 
-def _pulls(weights: torch.Tensor, samples: torch.Tensor, centres: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-    """``Σ_c weights[c] (sample - centre[c]) / distances[c]`` for each sample: N x I. Arguments as :func:`_distances` has them."""
+def _pulls(
+    weights: torch.Tensor, samples: torch.Tensor, centres: torch.Tensor, distances: torch.Tensor
+) -> torch.Tensor:
+    """``Σ_c weights[c] (sample - centre[c]) / distances[c]`` for each sample, N x I; the first and last are N x C."""
     if kernels.PRIVATE and kernels.cdist_backward is not None and samples.dtype in (torch.float32, torch.float64):
         weights, samples, centres, distances = (t.contiguous() for t in (weights, samples, centres, distances))
         return kernels.cdist_backward(weights, samples, centres, 2.0, distances)
@@ -40,8 +42,8 @@ class Cosine(Module):
 
     ``weight`` (outputSize x inputSize) is drawn uniformly between ±1/√outputSize. 1e-12 is added to each norm.
 
-    As in Torch7, ``accGradParameters`` takes no notice of ``scale`` for a batch, and applies it to one of its two terms for a vector; so
-    ``accUpdateGradParameters`` does not learn.
+    As in Torch7, ``accGradParameters`` takes no notice of ``scale`` for a batch, and applies it to one of its two terms
+    for a vector; so ``accUpdateGradParameters`` does not learn.
     """
 
     def __init__(self, inputSize: int, outputSize: int) -> None:
@@ -120,8 +122,9 @@ class Euclidean(Module):
     Args:
         inputSize, outputSize: size of a sample, and number of centres.
 
-    ``weight`` (inputSize x outputSize: the centres are its columns) is drawn uniformly between ±1/√inputSize. The gradients divide by
-    ``y + 1e-7``. ``updateGradInput`` first calls ``updateOutput`` again where ``fastBackward`` is false; it is true here.
+    ``weight`` (inputSize x outputSize: the centres are its columns) is drawn uniformly between ±1/√inputSize. The
+    gradients divide by ``y + 1e-7``. ``updateGradInput`` first calls ``updateOutput`` again where ``fastBackward`` is
+    false; it is true here.
     """
 
     fastBackward = True
@@ -174,8 +177,8 @@ class WeightedEuclidean(Euclidean):
     Args:
         inputSize, outputSize: size of a sample, and number of centres.
 
-    The parameters are ``weight`` and ``diagCov``, both inputSize x outputSize; ``diagCov``, the ``c``, starts at 1. The rest is as in
-    :class:`Euclidean`, but ``fastBackward`` is not set.
+    The parameters are ``weight`` and ``diagCov``, both inputSize x outputSize; ``diagCov``, the ``c``, starts at 1. The
+    rest is as in :class:`Euclidean`, but ``fastBackward`` is not set.
 
     As in Torch7, ``accGradParameters`` of a vector takes no notice of ``scale`` for ``gradDiagCov``.
     """
@@ -255,18 +258,18 @@ class WeightedEuclidean(Euclidean):
 class Kmeans(Module):
     """Online k-means: which centre is the nearest to the sample.
 
-    Input: N x dim. Output: N indices, counted from 1. gradInput is zero: the layer learns by itself, its ``gradWeight`` being ``-s``
-    times the mean difference between the samples nearest to a centre and that centre.
+    Input: N x dim. Output: N indices, counted from 1. gradInput is zero: the layer learns by itself, its ``gradWeight``
+    being ``-s`` times the mean difference between the samples nearest to a centre and that centre.
 
     Args:
         k: the number of centres.
         dim: the size of a sample.
-        scale: the ``s``; by default the ``scale`` of ``backward``. It must be above 0, so without it ``accUpdateGradParameters``
-            fails.
+        scale: the ``s``; by default the ``scale`` of ``backward``. It must be above 0, so without it
+            ``accUpdateGradParameters`` fails.
 
-    ``weight`` (k x dim) is drawn uniformly between ±1; see also :meth:`initRandom` and :meth:`initKmeansPlus`. ``loss`` is the sum of
-    the squared distances to the nearest centres in the last ``forward``, ``clusterSampleCount`` how many samples were nearest to each
-    centre in the last ``backward``.
+    ``weight`` (k x dim) is drawn uniformly between ±1; see also :meth:`initRandom` and :meth:`initKmeansPlus`. ``loss``
+    is the sum of the squared distances to the nearest centres in the last ``forward``, ``clusterSampleCount`` how many
+    samples were nearest to each centre in the last ``backward``.
     """
 
     scale: float | None = None
@@ -301,7 +304,7 @@ class Kmeans(Module):
         self.weight.copy_(input[chosen - 1])
 
     def initKmeansPlus(self, input: torch.Tensor, p: float | None = None) -> None:
-        """Make the centres samples that are far from each other: each one drawn from those farthest from the earlier ones.
+        """Make the centres samples far from each other: each one drawn from those farthest from the earlier ones.
 
         Args:
             input: N x dim.
@@ -334,7 +337,9 @@ class Kmeans(Module):
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
         scale = given(self.scale, scale)
         if not scale > 0:
-            raise ArgumentError(f"{self._typename}: scale must be above 0, got {scale}; the third argument of the constructor sets it")
+            raise ArgumentError(
+                f"{self._typename}: scale must be above 0, got {scale}; its constructor can be given one"
+            )
         places = self._minIndx - 1
         counts = self.clusterSampleCount.zero_()
         counts.index_add_(0, places, torch.ones_like(places, dtype=counts.dtype))

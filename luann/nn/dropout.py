@@ -86,9 +86,11 @@ class Dropout(Module):
 
 
 class SpatialDropout(Module):
-    """Sets whole planes to zero with probability ``p``; the others stay as they are. In evaluation all is multiplied by ``1 - p``.
+    """Sets whole planes to zero with probability ``p``; the others stay as they are.
 
-    Input, output: planes x H x W, or a batch of these. There is no backward pass in evaluation.
+    In evaluation all is multiplied by ``1 - p``, and there is no backward pass.
+
+    Input, output: planes x H x W, or a batch of these.
 
     Args:
         p: default 0.5.

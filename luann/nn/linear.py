@@ -161,18 +161,16 @@ class LinearWeightNorm(Linear):
         eps: the least a norm is taken for, default 1e-16. The gradients take no notice of it, as in Torch7.
 
     The parameters are ``v`` (outputSize x inputSize), ``g`` (outputSize x 1) and ``bias``; the first weight is drawn as
-    Linear's. ``weight`` is made from ``v`` and ``g`` by every ``forward`` in training, and by the call of ``evaluate()``
-    that ends training.
+    Linear's. ``weight`` is made from ``v`` and ``g`` by every ``forward`` in training, and by the call of
+    ``evaluate()`` that ends training.
 
-    Gradients that accumulate over several calls of ``backward`` are Torch7's: each call projects all that ``gradV`` holds, and
-    computes ``gradG`` from it anew.
+    Gradients that accumulate over several calls of ``backward`` are Torch7's: each call projects all that ``gradV``
+    holds, and computes ``gradG`` from it anew.
     """
 
     eps = 1e-16  # older files lack it
 
-    def __init__(
-        self, inputSize: int, outputSize: int, bias: bool | None = None, eps: float | None = None
-    ) -> None:
+    def __init__(self, inputSize: int, outputSize: int, bias: bool | None = None, eps: float | None = None) -> None:
         Module.__init__(self)
         need_size(self, inputSize=inputSize, outputSize=outputSize)
         self.eps = given(eps, 1e-16)
@@ -276,15 +274,15 @@ class LinearWeightNorm(Linear):
 class PartialLinear(Module):
     """:class:`Linear` that can be cut down to some of its outputs: ``y[j] = weight[p[j]] · x + bias[p[j]]``.
 
-    Input: N x inputsize. Output: N x the number of chosen outputs, at first all of them. What is not chosen keeps its parameters
-    and gets no gradient.
+    Input: N x inputsize. Output: N x the number of chosen outputs, at first all of them. What is not chosen keeps its
+    parameters and gets no gradient.
 
     Args:
         inputsize, outputsize: sizes of a sample.
         bias: whether there is a bias, by default yes.
 
-    The weight (outputsize x inputsize, drawn from a standard normal distribution) is that of the LookupTable inside ``network``;
-    ``bias`` is 1 x outputsize and starts at 0. ``partition`` holds the chosen outputs, counted from 1.
+    The weight (outputsize x inputsize, drawn from a standard normal distribution) is that of the LookupTable inside
+    ``network``; ``bias`` is 1 x outputsize and starts at 0. ``partition`` holds the chosen outputs, counted from 1.
     """
 
     def __init__(self, inputsize: int, outputsize: int, bias: bool | None = None) -> None:
@@ -331,7 +329,7 @@ class PartialLinear(Module):
         self._want(need_tensor(input).dim() == 2 and input.shape[1] == size, f"N x {size}", input)
         low, high = self.partition.min(), self.partition.max()
         if low < 1 or high > self.outputsize:
-            raise ArgumentError(f"the partition must choose from outputs 1 to {self.outputsize}, it has {low:g} to {high:g}")
+            raise ArgumentError(f"the partition must be of outputs 1 to {self.outputsize}, got {low:g} to {high:g}")
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         rows = self._rows()
@@ -480,9 +478,7 @@ class Bilinear(Module):
         torch.mm(weighted, self.weight.reshape(-1, second.shape[1]), out=other)
         return self.gradInput
 
-    def _accumulate(
-        self, second: torch.Tensor, gradOutput: torch.Tensor, weighted: torch.Tensor, scale: float
-    ) -> None:
+    def _accumulate(self, second: torch.Tensor, gradOutput: torch.Tensor, weighted: torch.Tensor, scale: float) -> None:
         if not scale >= 0:
             raise ArgumentError(f"{self._typename} takes no negative scale, and so no accUpdateGradParameters")
         self.gradWeight.view(-1, second.shape[1]).addmm_(weighted.t(), second)

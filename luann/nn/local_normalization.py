@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 
@@ -103,8 +103,8 @@ class SpatialCrossMapLRN(Module):
 class _KernelNormalization(Module):
     """What the normalisations by a weighted neighbourhood share. As in Torch7, they are made of other layers.
 
-    A neighbourhood is cut off at the borders: ``coef`` holds what the kernel sums up to at each place, which is what the estimated
-    means are divided by.
+    A neighbourhood is cut off at the borders: ``coef`` holds what the kernel sums up to at each place, which is what
+    the estimated means are divided by.
     """
 
     def __init__(self, nInputPlane: int | None, kernel: torch.Tensor | None, spread: float) -> None:
@@ -147,7 +147,7 @@ class _KernelNormalization(Module):
         fits = need_tensor(input).dim() in (3, 4) and input.shape[-3] == n
         self._want(fits, f"{n} x H x W, or a batch of these", input)
 
-    def clearState(self) -> _KernelNormalization:
+    def clearState(self) -> Any:
         self.meanestimator.clearState()
         utils.clear(self, "ones", "_coef")  # buffers of Torch7's
         return super().clearState()
@@ -171,8 +171,8 @@ class SpatialSubtractiveNormalization(_KernelNormalization):
 
     Args:
         nInputPlane: the number of planes, default 1.
-        kernel: the weights, a matrix of odd sizes, or a vector for rows and columns alike; default 9 x 9 ones. It is scaled so
-            that the mean is one; the tensor given stays as it is, unlike in Torch7.
+        kernel: the weights, a matrix of odd sizes, or a vector for rows and columns alike; default 9 x 9 ones. They
+            are scaled to make a mean; the tensor given stays as it is, unlike in Torch7.
     """
 
     def __init__(self, nInputPlane: int | None = None, kernel: torch.Tensor | None = None) -> None:
@@ -194,9 +194,10 @@ class SpatialSubtractiveNormalization(_KernelNormalization):
 
 
 class SpatialDivisiveNormalization(_KernelNormalization):
-    """Divides by the standard deviation around 0 in each element's neighbourhood in all planes: the root of the weighted mean of squares.
+    """Divides by the deviation from 0 in each element's neighbourhood in all planes.
 
-    A deviation of at most ``threshold`` is taken to be ``thresval``.
+    The deviation is the root of the weighted sum of squares, over what the weights sum up to. A deviation of at most
+    ``threshold`` is taken to be ``thresval``.
 
     Input, output: nInputPlane x H x W, or a batch of these.
 
@@ -235,7 +236,7 @@ class SpatialDivisiveNormalization(_KernelNormalization):
         gradInput = resized(self.gradInput, input.shape)
         return torch.add(self.stdestimator.updateGradInput(input, stds), direct, out=gradInput)
 
-    def clearState(self) -> SpatialDivisiveNormalization:
+    def clearState(self) -> Any:
         self.stdestimator.clearState()
         return super().clearState()
 

@@ -16,14 +16,14 @@ from .module import Module
 class LookupTable(Module):
     """``y = weight[x]``: a vector for each index.
 
-    Input: a vector or a matrix of indices counted from 1, in a tensor of any type. Output: a vector of nOutput for each index:
-    N x nOutput, or M x N x nOutput. gradInput is zero.
+    Input: a vector or a matrix of indices counted from 1, in a tensor of any type. Output: a vector of nOutput for each
+    index: N x nOutput, or M x N x nOutput. gradInput is zero.
 
     Args:
         nIndex, nOutput: the number of vectors, and their size.
         paddingValue: an index whose vector gets no gradient, default 0: none.
-        maxNorm: vectors that are looked up are first shortened to this norm, in ``weight`` itself, where they are longer.
-            Default: no limit.
+        maxNorm: vectors that are looked up are first shortened to this norm, in ``weight`` itself, where they are
+            longer. Default: no limit.
         normType: which norm that is, default 2.
 
     ``weight`` (nIndex x nOutput) is drawn from a standard normal distribution.
@@ -56,7 +56,7 @@ class LookupTable(Module):
         self.reset()
 
     def accUpdateOnly(self) -> LookupTable:
-        """Drop ``gradWeight``, which is as large as the table; what remains to learn with is ``accUpdateGradParameters``."""
+        """Drop ``gradWeight``, which is as large as the table; only ``accUpdateGradParameters`` can teach it then."""
         self.gradWeight = None
         return self
 

@@ -25,9 +25,9 @@ from .table import ConcatTable, CSubTable
 class BatchNormalization(Module):
     """``y = (x - mean) / √(var + eps) * weight + bias``, feature by feature.
 
-    In training the mean and the (biased) variance are those of the batch, and ``running_mean`` and ``running_var`` (unbiased) move
-    towards them; in evaluation the running ones are used. A batch of a single sample is normalised with the running
-    ones in training, too, and leaves them alone, as in Torch7.
+    In training the mean and the (biased) variance are those of the batch, and ``running_mean`` and ``running_var``
+    (unbiased) move towards them; in evaluation the running ones are used. A batch of a single sample is normalised with
+    the running ones in training, too, and leaves them alone, as in Torch7.
 
     Input, output: N x nOutput. A vector of nOutput is taken in evaluation and gives 1 x nOutput.
 
@@ -174,7 +174,8 @@ class SpatialBatchNormalization(BatchNormalization):
 class VolumetricBatchNormalization(BatchNormalization):
     """:class:`BatchNormalization` of each plane of volumes.
 
-    Input, output: N x nOutput x T x H x W; one volume nOutput x T x H x W is taken in evaluation and gives a batch of one.
+    Input, output: N x nOutput x T x H x W; one volume nOutput x T x H x W is taken in evaluation and gives a batch of
+    one.
     """
 
     nDim = 5
@@ -267,8 +268,8 @@ class LayerNormalization(Sequential):
 
     ``c = x - mean``, ``y = √n c / √(Σ c² + eps) * gain + bias``. Input, output: N x nOutput, or a vector of nOutput.
 
-    For a vector or a single row this is layer normalisation. Of a batch Torch7, and so this class, takes the means in the wrong
-    order: element j of row i loses the mean of row ``(i nOutput + j) mod N``, counted from 0.
+    For a vector or a single row this is layer normalisation. Of a batch Torch7, and so this class, takes the means in
+    the wrong order: element j of row i loses the mean of row ``(i nOutput + j) mod N``, counted from 0.
 
     Args:
         nOutput: the number of features, n.

@@ -16,8 +16,10 @@ _aten = torch.ops.aten
 
 
 class _Padding(Module):
-    """Adds elements at the sides, or cuts them off. A subclass names the paddings, in PyTorch's order: two for each dimension, the
-    last dimension first."""
+    """Adds elements at the sides, or cuts them off.
+
+    A subclass names the paddings, in PyTorch's order: two for each dimension, the last dimension first.
+    """
 
     _sides: dict[str, str] = {}
     """Name of a padding -> what Torch7 prints for it."""

@@ -22,16 +22,16 @@ from .module import Module
 class SparseLinear(Module):
     """``y = W x + b`` for a sparse ``x``, given as rows of (index from 1, value); an index may come more than once.
 
-    Input: one sample, K x 2; or a list of N of these, with different K; or N x K x 2, the older form, where rows of value 0 may
-    stand for nothing. Output: a vector of outputSize, or N x outputSize.
+    Input: one sample, K x 2; or a list of N of these, with different K; or N x K x 2, the older form, where rows of
+    value 0 may stand for nothing. Output: a vector of outputSize, or N x outputSize.
 
     Args:
         inputSize, outputSize: sizes of a sample.
-        doGradInput: compute gradInput, default no. It names all columns: a list of inputSize x 2 for each sample, or N x inputSize x 2 in
-            the older form. Otherwise gradInput is an empty list, or ``None`` in the older form.
+        doGradInput: compute gradInput, default no. It names all columns: a list of inputSize x 2 for each sample, or N
+            x inputSize x 2 in the older form. Otherwise gradInput is an empty list, or ``None`` in the older form.
 
-    ``weight`` (outputSize x inputSize) and ``bias`` are drawn uniformly between ±1/√inputSize, the bias times 1e-6. ``weightDecay``
-    times the weight is added to ``gradWeight`` by each ``backward``.
+    ``weight`` (outputSize x inputSize) and ``bias`` are drawn uniformly between ±1/√inputSize, the bias times 1e-6.
+    ``weightDecay`` times the weight is added to ``gradWeight`` by each ``backward``.
 
     After one ``backward``, ``updateParameters`` and ``zeroGradParameters`` touch only the columns that its input named.
     """
@@ -140,7 +140,7 @@ class SparseLinear(Module):
             self.gradWeight.add_(self.weight, alpha=self.weightDecay)
 
     def _remember(self, input: Any) -> None:
-        """Note in ``lastInput``, as Torch7 does, which columns have a gradient: rows of (sample, index, value), or of the last two."""
+        """Note in ``lastInput`` which columns have a gradient: as Torch7 does, in rows that end in (index, value)."""
         if isinstance(input, torch.Tensor) and input.dim() == 3:
             self.lastInput = input.clone()
         else:
@@ -194,10 +194,11 @@ class _Runs:
         self.rank = places - torch.where(first, places, 0).cummax(0).values
         self.last = first.roll(-1).nonzero()[:, 0]
 
-    def scan(self, values: torch.Tensor, combine: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]) -> torch.Tensor:
+    def scan(self, values: torch.Tensor, combine: Callable) -> torch.Tensor:
         """Combine each row of ``values``, in place, with all rows of equal keys before it.
 
-        ``combine(earlier, later, distance)`` has to be associative; the span of what has been combined doubles in each step.
+        ``combine(earlier, later, distance)`` has to be associative; the span of what has been combined doubles in each
+        step.
         """
         distance, longest = 1, int(self.rank.max()) + 1 if len(self.rank) else 0
         rank = self.rank.view(-1, *[1] * (values.dim() - 1))
@@ -211,23 +212,26 @@ class _Runs:
 class IndexLinear(Module):
     """``y = W x + b`` for a sparse ``x``, given as keys and values; updates touch only the rows whose keys came.
 
-    Input: a list of two: a vector of keys and one of values, for one sample, or a list of N of the former and a list of N of the latter.
-    Or a list of three: the keys of all samples in one vector, likewise the values, and how many belong to each sample. Output: a
-    vector of outputSize, or N x outputSize.
+    Input: a list of two: a vector of keys and one of values, for one sample, or a list of N of the former and a list of
+    N of the latter. Or a list of three: the keys of all samples in one vector, likewise the values, and how many belong
+    to each sample. Output: a vector of outputSize, or N x outputSize.
 
     Args:
         inputSize, outputSize: sizes of a sample.
-        doGradInput: compute gradInput, which has a value for every row, in the form of the input; default no: an empty list.
+        doGradInput: compute gradInput, which has a value for every row, in the form of the input; default no: an empty
+            list.
         keysOffset: what is added to the keys, which then count from 1; 0 by default, 1 where they count from 0.
         weight, bias: use these instead of new ones.
-        normalize: divide each value by the largest absolute value that its key has had, and add a bias that the key learns.
+        normalize: divide each value by the largest absolute value that its key has had, and add a bias that the key
+            learns.
 
-    ``weight`` is inputSize x outputSize; with ``normalize`` it has four columns more, in front: largest value, its inverse, scale of the
-    updates, bias. New parameters are all 0 until ``reset()``, which draws them uniformly, the bias times 1e-6. As in Torch7, the
-    largest values are learnt only after ``training()`` has been called.
+    ``weight`` is inputSize x outputSize; with ``normalize`` it has four columns more, in front: largest value, its
+    inverse, scale of the updates, bias. New parameters are all 0 until ``reset()``, which draws them uniformly, the
+    bias times 1e-6. As in Torch7, the largest values are learnt only after ``training()`` has been called.
 
-    Gradients of the weight are not in ``gradWeight``: ``running`` holds the keys and the gradients of each ``backward`` since
-    ``zeroGradParameters()``, and ``updateParameters`` applies them one after the other, with ``weightDecay`` for the rows they touch.
+    Gradients of the weight are not in ``gradWeight``: ``running`` holds the keys and the gradients of each ``backward``
+    since ``zeroGradParameters()``, and ``updateParameters`` applies them one after the other, with ``weightDecay`` for
+    the rows they touch.
     """
 
     train = False  # Torch7's are not in training either until told
@@ -300,7 +304,8 @@ class IndexLinear(Module):
     def _flattened(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Keys, values, and the number of them in each sample, for the whole batch."""
         if not isinstance(input, (list, tuple)) or len(input) not in (2, 3):
-            raise TensorTypeError(f"input must be a list of keys and values, or of keys, values and sizes, got {describe(input)}")
+            wanted = "a list of keys and values, or of keys, values and sizes"
+            raise TensorTypeError(f"input must be {wanted}, got {describe(input)}")
         keys, values = input[0], input[1]
         self.isFlat, self.noBatch = len(input) == 3, False
         if self.isFlat:
@@ -325,12 +330,17 @@ class IndexLinear(Module):
         cumSumSizes = torch.cumsum(self.sizes, 0, out=resized(self.cumSumSizes, self.sizes.shape))
         total = int(cumSumSizes[-1]) if len(cumSumSizes) else 0
         self._want(total == keys.shape[0], f"{total} keys, as the sizes say", keys)
-        running, place = self.running, self.running["counter"] - 1
-        if place == len(running["keys"]):
-            running["keys"].append(torch.empty_like(self.sizes))
-        self.keys = resized(running["keys"][place], keys.shape).copy_(keys)
-        running["cumSumSizes"][place : place + 1] = [cumSumSizes]
+        self.keys = resized(self._slot("keys", torch.int64), keys.shape).copy_(keys)
+        place = self.running["counter"] - 1
+        self.running["cumSumSizes"][place : place + 1] = [cumSumSizes]
         return self.keys + self.offset
+
+    def _slot(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        """The tensor in ``running`` for the next ``backward``."""
+        slots, place = self.running[name], self.running["counter"] - 1
+        if place == len(slots):
+            slots.append(torch.empty(0, dtype=dtype, device=self.weight.device))
+        return slots[place]
 
     def _diagnose(self, input: Any) -> None:
         if self.keys is not None and self.keys.numel():
@@ -340,7 +350,7 @@ class IndexLinear(Module):
                 raise ShapeError(f"wanted keys from {first} to {end}, got some from {low} to {high}")
 
     def _normalized(self, rows: torch.Tensor) -> torch.Tensor:
-        """The values divided by the largest of their keys, plus the biases of these; in training, the largest are learnt."""
+        """The values divided by the largest of their keys, which training learns, plus the biases of the keys."""
         values, weight = self.values, self.weight
         absolute = values.abs()
         largest, inverse, _, bias = weight[:, :4].index_select(0, rows).unbind(1)
@@ -379,15 +389,16 @@ class IndexLinear(Module):
             return torch.mul(each, (values * scale).unsqueeze(1), out=resized(out, each.shape))
         if scale != 1:
             each.mul_(scale)
-        return torch.cat([each, each * values.unsqueeze(1)], 1, out=resized(out, (values.shape[0], 2 * self.outputSize)))
+        size = (values.shape[0], 2 * self.outputSize)
+        return torch.cat([each, each * values.unsqueeze(1)], 1, out=resized(out, size))
 
     def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        running, place = self.running, self.running["counter"] - 1
-        if place == len(running["gradWeight"]):
-            running["gradWeight"].append(self.weight.new_empty(0))
-        self._grads(gradOutput, scale, running["gradWeight"][place])
+        keys = self._slot("keys", torch.int64)
+        if keys is not self.keys:  # zeroGradParameters() came between forward and backward
+            resized(keys, self.keys.shape).copy_(self.keys)
+        self._grads(gradOutput, scale, self._slot("gradWeight", self.weight.dtype))
         self.gradBias.add_(gradOutput.reshape(-1, self.outputSize).sum(0), alpha=scale)
-        running["counter"] += 1
+        self.running["counter"] += 1
 
     def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> list:
         if not self.doGradInput:
@@ -425,7 +436,7 @@ class IndexLinear(Module):
             self.weight.select(1, 2).index_fill_(0, rows, 0)
 
     def _update(self, rows: torch.Tensor, grads: torch.Tensor, lr: float) -> None:
-        """Step along ``grads``, a row for each row of the weight that is named, one after the other where a row is named again."""
+        """Step along ``grads``, one row for each of ``rows``; a row that is named again takes its steps in order."""
         weight = self.weight[:, self.normalize :]
         if not self.normalize and not self.weightDecay:
             kernels.add_rows(weight, rows, grads, -lr)

@@ -27,7 +27,7 @@ _LINEAR_BACKWARD = {
     3: _aten.upsample_trilinear3d_backward.grad_input._op,
 }
 _EXACT_FACTOR = 40
-"""Up to this factor PyTorch's kernels find the nearest element exactly; from 41 on their rounding can miss it by one."""
+"""Up to this factor PyTorch's kernels find the nearest element exactly; from 41 on rounding can miss it by one."""
 
 
 @functools.lru_cache(256)
@@ -66,7 +66,10 @@ def _between_backward(gradOutput: torch.Tensor, plane: tuple[int, ...]) -> torch
 
 
 class _UpSampling(Module):
-    """``mode`` says how: ``'nearest'`` or ``'linear'``. ``inputSize`` and ``outputSize`` are buffers of Torch7's, not used here."""
+    """``mode`` says how: ``'nearest'`` or ``'linear'``.
+
+    ``inputSize`` and ``outputSize`` are buffers of Torch7's, not used here.
+    """
 
     mode = "nearest"
     scale_factor: int | None = None
@@ -89,7 +92,9 @@ class _UpSampling(Module):
             self.scale_factor = scale
             return
         if self.mode == "nearest":
-            raise ArgumentError(f"{self._typename}: the nearest element is found for a factor, not for sizes; got {params}")
+            raise ArgumentError(
+                f"{self._typename}: the nearest element is found for a factor, not for sizes; got {params}"
+            )
         sizes = {name: params.get(name) for name in ("odepth", "owidth", "oheight")}
         if sizes["odepth"] is None:
             del sizes["odepth"]
@@ -169,7 +174,8 @@ class SpatialUpSamplingNearest(_UpSampling):
 class SpatialUpSamplingBilinear(_UpSampling):
     """Images enlarged by bilinear interpolation; the corners stay where they are.
 
-    Input: planes x H x W, or a batch of these. Output: planes x (scale H) x (scale W), or planes x oheight x owidth, or a batch.
+    Input: planes x H x W, or a batch of these. Output: planes x (scale H) x (scale W), or planes x oheight x owidth, or
+    a batch.
 
     Args:
         params: a factor ``scale``, a whole number from 1 on, or a table with ``oheight`` and ``owidth``.
@@ -189,8 +195,8 @@ class SpatialUpSamplingBilinear(_UpSampling):
 class UpSampling(_UpSampling):
     """Images or volumes enlarged, by repetition or linear interpolation between aligned corners.
 
-    Input: N x planes x H x W or N x planes x T x H x W. Output: the same, each size but the first two times the factor, or
-    oheight, owidth and odepth.
+    Input: N x planes x H x W or N x planes x T x H x W. Output: the same, each size but the first two times the factor,
+    or oheight, owidth and odepth.
 
     Args:
         params: a factor, a whole number from 1 on, or a table with ``oheight``, ``owidth`` and, for volumes,

@@ -1,4 +1,4 @@
-"""Memory for storages: a tensor, and a NumPy array over the same memory to read into.
+"""Memory of storages: a tensor, and a NumPy array over the same memory to read into, or its bytes to write.
 
 ``tensor.numpy()`` and ``torch.from_numpy`` would do the same, but forbid PyTorch to resize the storage ever after;
 modules resize their buffers. Reading into many megabytes of fresh memory spends most of its time in page faults, which
@@ -31,7 +31,7 @@ _HUGEPAGE = 14  # MADV_HUGEPAGE
 _view = ctypes.pythonapi.PyMemoryView_FromMemory
 _view.restype = ctypes.py_object
 _view.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
-_WRITE = 0x200  # PyBUF_WRITE
+_READ, _WRITE = 0x100, 0x200  # PyBUF_READ, PyBUF_WRITE
 
 _madvise = None
 if sys.platform == "linux":
@@ -52,3 +52,9 @@ def empty(n: int, dtype: torch.dtype) -> tuple[torch.Tensor, np.ndarray]:
         first = -(-start // _PAGE) * _PAGE
         _madvise(first, (start + size - first) // _PAGE * _PAGE, _HUGEPAGE)  # a wish: nothing depends on it
     return tensor, np.frombuffer(_view(start, size, _WRITE), NUMPY[dtype])
+
+
+def raw(flat: torch.Tensor) -> memoryview:
+    """The bytes of a contiguous vector on the CPU, where they lie; to be used only as long as the tensor lives."""
+    size = flat.numel() * flat.element_size()
+    return _view(flat.data_ptr(), size, _READ) if size else memoryview(b"")

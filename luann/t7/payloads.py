@@ -2,7 +2,7 @@
 
 By Torch7's rule an object's content is one table, that of its fields. A class with ``write`` and ``read`` methods does
 as it likes, and says nowhere what: what follows the name of such a class can be read by someone who knows it, and
-nobody else can tell where it ends. :func:`register_payload` adds a layout.
+nobody else can tell where it ends. :func:`register_payload` adds a layout, to read and to write.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from .. import random  # noqa: F401  # the class of torch.Generator registers itself there
+from ..types import Storage
 
 FIELDS = object()
 """Yielded by a payload reader that wants a table with fields next, as a Table whatever its keys."""
@@ -20,9 +21,12 @@ Steps = Generator[Any, Any, Any]
 
 Payload = Callable[[Any, float], Any]
 payloads: dict[str, Payload] = {}
+writers: dict[str, Callable[[Any, Any], Any]] = {}
 
 
-def register_payload(typename: str, read: Payload | None = None) -> Any:
+def register_payload(
+    typename: str, read: Payload | None = None, *, write: Callable[[Any, Any], Any] | None = None
+) -> Any:
     """Say how the content of a class's objects is laid out in a file; usable as a decorator.
 
     Args:
@@ -31,7 +35,13 @@ def register_payload(typename: str, read: Payload | None = None) -> Any:
             ``double()``, ``longs(n)`` (a list), ``chars(n)`` (bytes) and ``string()`` (an int and as many bytes, as a
             str). It returns the object's fields, a dict. To read objects that lie within, make it a generator
             function: ``value = yield`` gives the next object, ``fields = yield FIELDS`` the next as a Table of fields.
+        write: called as ``write(file, obj)`` to write the content of an object. ``file`` offers ``int32(n)``,
+            ``double(x)``, ``longs(values)``, ``chars(data)`` and ``string(text)``, which mirror those above. As a
+            generator function it writes the objects that lie within: ``yield value`` writes one; a dict makes the table
+            of fields, and :func:`fields_of` gives those of the object. Without it, objects cannot be saved.
     """
+    if write is not None:
+        writers[typename] = write
 
     def put(read: Payload) -> Payload:
         payloads[typename] = read
@@ -45,18 +55,40 @@ def plain(file: Any, version: float) -> Steps:
     return (yield FIELDS)
 
 
-@register_payload("torch.Timer")
+def fields_of(obj: Any) -> dict:
+    """The named fields of an object, in the order in which they are written; those that are ``None`` are nil."""
+    if hasattr(obj, "_settle"):
+        obj._settle()
+    return obj.fields if isinstance(obj, Unknown) else vars(obj)
+
+
+def _write_nothing(file: Any, timer: Any) -> None:
+    pass
+
+
+@register_payload("torch.Timer", write=_write_nothing)
 def _nothing(file: Any, version: float) -> dict:
     return {}
 
 
-@register_payload("torch.Generator")
+def _write_generator(file: Any, generator: Any) -> None:
+    file.chars(generator.state)
+
+
+@register_payload("torch.Generator", write=_write_generator)
 def _generator(file: Any, version: float) -> dict:
     # the C struct of THGenerator as it lay in memory, in ASCII files too
     return {"state": file.chars(5048, "the state of a generator")}
 
 
-@register_payload("nn.DataParallelTable")
+def _write_parallel(file: Any, table: Any) -> Steps:
+    fields = fields_of(table)
+    if version_of(table) >= 2:
+        yield fields["gpuAssignments"]
+    yield fields
+
+
+@register_payload("nn.DataParallelTable", write=_write_parallel)
 def _parallel(file: Any, version: float) -> Steps:
     if version < 2:
         return (yield FIELDS)
@@ -66,7 +98,26 @@ def _parallel(file: Any, version: float) -> Steps:
     return fields
 
 
-@register_payload("nn.GPU")
+def _write_gpu(file: Any, gpu: Any) -> Steps:
+    fields = fields_of(gpu)
+    yield [fields.get("_type"), fields["device"]]
+    yield fields
+
+
+@register_payload("nn.GPU", write=_write_gpu)
 def _gpu(file: Any, version: float) -> Steps:
     yield  # {type, device}, which says on which device to read what follows; both are fields as well
     return (yield FIELDS)
+
+
+def _write_weight_norm(file: Any, norm: Any) -> Steps:
+    # the weight follows from other fields, so Torch7 leaves it out, here and in the module within
+    follows = ("weight", "gradWeight")
+    fields = {name: value for name, value in fields_of(norm).items() if name not in follows}
+    if fields.get("weightSize") is None:
+        fields["weightSize"] = Storage(norm.weight.shape)
+    file.leave_out(fields["modules"][0], follows)
+    yield fields
+
+
+register_payload("nn.WeightNorm", write=_write_weight_norm)

@@ -165,7 +165,7 @@ _ones: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}
 
 
 def one(like: torch.Tensor) -> torch.Tensor:
-    """A 1 without dimensions, to be read only: the gradient of the number with respect to itself, for PyTorch's kernels."""
+    """A 1 without dimensions, to be read only: the gradient of the number itself, as PyTorch's kernels want it."""
     key = like.dtype, like.device
     if key not in _ones:
         _ones[key] = torch.ones((), dtype=like.dtype, device=like.device)

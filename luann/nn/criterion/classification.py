@@ -118,7 +118,7 @@ class _NegativeLogLikelihood(_Labelled):
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         labels = self._read(input, target)
         gradInput = resized(self.gradInput, input.shape)
-        total = self.total_weight_tensor.view(())
+        total = self.total_weight_tensor
         if self.weights is not None and not total.item() > 0:
             return gradInput.zero_()
         reduction = MEAN if self.sizeAverage else SUM
@@ -217,7 +217,8 @@ class CrossEntropyCriterion(Criterion):
         x, t = self._squeezed(input, target)
         self.nll.updateGradInput(self.lsm.output, t)
         self.lsm.updateGradInput(x, self.nll.gradInput)
-        return self.gradInput.set_(self.lsm.gradInput.view(input.shape))
+        gradient = self.lsm.gradInput
+        return self.gradInput.set_(gradient if x is input else gradient.view(input.shape))
 
 
 class MultiMarginCriterion(_Labelled):
@@ -347,8 +348,7 @@ class ClassSimplexCriterion(MSECriterion, _Labelled):
 
 
 def _simplex(corners: int) -> torch.Tensor:
-    """A regular simplex around the origin with corners at distance 1, one in each row, with one coordinate more than it
-    needs.
+    """A regular simplex around the origin, with corners at distance 1, one in each row; the last coordinate is 0.
 
     Corner k lies at height ``d_k`` above those that follow, along axis k; all of these have the coordinate ``c_k``
     there.

@@ -200,7 +200,7 @@ class MarginRankingCriterion(_Pair):
 
 
 class DistanceRatioCriterion(_Untargeted, _Pair):
-    """The mean of ``-log(exp(-a) / (exp(-a) + exp(-b)))``, ``a`` a distance of similar things, ``b`` of dissimilar ones.
+    """The mean of ``-log(exp(-a) / (exp(-a) + exp(-b)))`` for distances of similar (a) and dissimilar (b) things.
 
     Input: a list of two tensors of one size. There is no target; one that is given is ignored. The sum is divided by
     the number of rows. As in Torch7, the results are only returned: ``output`` and ``gradInput`` stay as they are.

@@ -1,7 +1,7 @@
 """PyTorch's pooling kernels over 2 and 3 dimensions, with the sizes that Torch7 gives.
 
-``settings`` is everywhere the tuple (kernel, stride, padding, dilation, ceil_mode), as PyTorch takes it; the number of dimensions
-is that of the kernel.
+``settings`` is everywhere the tuple (kernel, stride, padding, dilation, ceil_mode), as PyTorch takes it; the number of
+dimensions is that of the kernel.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 CHANNELS_LAST_ELEMENTS, CHANNELS_LAST_PLANES = 30_000, 8
 """From this size on, maxima are faster found in channels_last layout, conversion included."""
 
+PAIRWISE_ELEMENTS = 5_000
+"""From this size on, the maxima of 2x2 windows, without their places, are faster found pair by pair."""
+
 
 @functools.lru_cache(4096)
 def _counts(sizes: tuple[int, ...], settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The numbers of windows over dimensions of these sizes: in Torch7, and those that begin within the input or its padding.
+    """The numbers of windows over dimensions of these sizes: in Torch7, and as PyTorch's kernels count.
 
     They differ where sizes are rounded up without padding: Torch7 then keeps a last window that lies beyond the input.
     """
@@ -46,7 +49,7 @@ def _counts(sizes: tuple[int, ...], settings: tuple) -> tuple[tuple[int, ...], t
 
 
 def pooled_sizes(shape: torch.Size, settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The size to which Torch7 pools ``shape``, and the size of what PyTorch's kernels compute of it, usually the same."""
+    """The size to which Torch7 pools ``shape``, and the size of what PyTorch's kernels compute; usually the same."""
     dims = len(settings[0])
     torch7, inside = _counts(shape[-dims:], settings)
     lead = shape[:-dims]
@@ -126,8 +129,8 @@ def average_pool_into(
 ) -> torch.Tensor:
     """Average pooling into ``output``.
 
-    A window that lies beyond the input gives 0, or nan if it begins right after the last element (Torch7 divides 0 by the number of
-    elements between).
+    A window that lies beyond the input gives 0, or nan if it begins right after the last element (Torch7 divides 0 by
+    the number of elements between).
     """
     kernel, stride, padding, _, ceil_mode = settings
     size, inside = pooled_sizes(input.shape, settings)

@@ -1,7 +1,8 @@
 """What the pooling classes share that remember where each maximum was.
 
-PyTorch counts places from 0, in the whole plane; Torch7 keeps them in ``indices``, counted from 1 and in some classes packed. The
-places are kept as PyTorch gives them, in the slot ``_cache``, and ``indices`` is made of them when somebody asks.
+PyTorch counts places from 0, in the whole plane; Torch7 keeps them in ``indices``, counted from 1 and in some classes
+packed. The places are kept as PyTorch gives them, in the slot ``_cache``, and ``indices`` is made of them when somebody
+asks.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ from ..module import Module
 from . import _kernels as kernels
 
 
-class KeepsPlaces:
-    """Mixin of :class:`Module`. ``_cache`` holds the last input and the places of its maxima.
+class _KeepsPlaces(Module):
+    """``_cache`` holds the last input and the places of its maxima, counted from 0.
 
     The places are ``None`` where they were not computed; :meth:`_find` then does.
     """
 
-    __slots__ = ()
-
+    _cache: Any
     _plane = 2
     """Dimensions of a plane, which are the last ones."""
 
@@ -93,8 +93,8 @@ class KeepsPlaces:
         self.clearState()
 
 
-class _MaxPooling(KeepsPlaces, Module):
-    """Max pooling with windows of one size. A subclass has its ``_settings`` and names the sizes it saw in ``_extent``."""
+class _MaxPooling(_KeepsPlaces):
+    """Max pooling with windows of one size. A subclass has its ``_settings``, and names the sizes it saw."""
 
     ceil_mode = False
     _extent: tuple[str, ...] = ()

@@ -11,11 +11,10 @@ from ... import random
 from ...errors import ArgumentError
 from .._kernels import resized
 from .._object import need_tensor
-from ..module import Module
-from ._places import KeepsPlaces
+from ._places import _KeepsPlaces
 
 
-class _FractionalMaxPooling(KeepsPlaces, Module):
+class _FractionalMaxPooling(_KeepsPlaces):
     """Names, sizes and steps are told by dimension, in Torch7's order of arguments: T, W, H."""
 
     _pool: Any = None
@@ -37,16 +36,18 @@ class _FractionalMaxPooling(KeepsPlaces, Module):
             raise ArgumentError(f"{self._typename}: windows must have whole sizes from 2 on, got {sizes}")
         exact = all(isinstance(r, int) and r >= 1 for r in reductions)
         if not exact and not all(0 < r < 1 for r in reductions):
-            raise ArgumentError(
-                f"{self._typename}: wanted output sizes, or ratios between 0 and 1, for all dimensions, got {reductions}"
-            )
+            raise ArgumentError(f"{self._typename}: wanted output sizes, or ratios between 0 and 1; got {reductions}")
         self.newRandomPool = False
         for letter, size, reduction in zip(self._dimensions, sizes, reductions):
             setattr(self, f"poolSize{letter}", size)
             setattr(self, f"{'out' if exact else 'ratio'}{letter}", reduction)
 
     def fixPoolingRegions(self, val: bool | None = None) -> Any:
-        """Keep the windows from now on, instead of drawing new ones in each forward; ``False`` undoes it. Returns the module."""
+        """Keep the windows from now on, instead of drawing new ones in each forward; ``False`` undoes it.
+
+        Returns:
+            The module.
+        """
         self.newRandomPool = val is not False
         return self
 
@@ -75,7 +76,7 @@ class _FractionalMaxPooling(KeepsPlaces, Module):
         self._want(fits, f"planes x {names}, or a batch of these", input)
         least = [w + n for w, n in zip(*self._sizes(input))]
         fits = min(least) > 0 and all(n >= m for n, m in zip(input.shape[-self._plane :], least))
-        self._want(fits, f"planes of {names} larger than window and output together, {'x'.join(map(str, least))}", input)
+        self._want(fits, f"{names} of at least window and output together, {'x'.join(map(str, least))}", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self._want(input.dim() - self._plane in (1, 2), f"{self._plane + 1} or {self._plane + 2} dimensions", input)
@@ -105,9 +106,9 @@ class _FractionalMaxPooling(KeepsPlaces, Module):
 class SpatialFractionalMaxPooling(_FractionalMaxPooling):
     """The maxima of windows whose steps are drawn at random, plane by plane, so that the output has the size wanted.
 
-    Input: planes x H x W, or a batch of these. Output: planes x outH x outW, or a batch; with ratios, outH is ``⌊ratioH H⌋`` and outW
-    ``⌊ratioW W⌋``. Window and output together must not be larger than the input. In evaluation the windows are drawn,
-    too.
+    Input: planes x H x W, or a batch of these. Output: planes x outH x outW, or a batch; with ratios, outH is ``⌊ratioH
+    H⌋`` and outW ``⌊ratioW W⌋``. Window and output together must not be larger than the input. In evaluation the
+    windows are drawn, too.
 
     Args:
         poolSizeW, poolSizeH: window width and height, from 2 on.
@@ -126,7 +127,8 @@ class SpatialFractionalMaxPooling(_FractionalMaxPooling):
 class VolumetricFractionalMaxPooling(_FractionalMaxPooling):
     """:class:`SpatialFractionalMaxPooling` over volumes.
 
-    Input: planes x H x W x T, or a batch of these: the time comes last here. Output: planes x outH x outW x outT, or a batch.
+    Input: planes x H x W x T, or a batch of these: the time comes last here. Output: planes x outH x outW x outT, or a
+    batch.
 
     Args:
         poolSizeT, poolSizeW, poolSizeH: window depth, width and height, from 2 on.
@@ -136,9 +138,7 @@ class VolumetricFractionalMaxPooling(_FractionalMaxPooling):
     _dimensions = "TWH"
     _plane = 3
 
-    def __init__(
-        self, poolSizeT: int, poolSizeW: int, poolSizeH: int, arg1: float, arg2: float, arg3: float
-    ) -> None:
+    def __init__(self, poolSizeT: int, poolSizeW: int, poolSizeH: int, arg1: float, arg2: float, arg3: float) -> None:
         super().__init__((poolSizeT, poolSizeW, poolSizeH), (arg1, arg2, arg3))
 
     @staticmethod

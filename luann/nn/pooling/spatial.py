@@ -11,7 +11,7 @@ from .._kernels import _private, resized
 from .._object import given, need_size, need_tensor
 from ..module import Module
 from . import _kernels as kernels
-from ._places import KeepsPlaces, _MaxPooling
+from ._places import _KeepsPlaces, _MaxPooling
 
 _IMAGES = "planes x H x W, or a batch of these"
 
@@ -20,8 +20,8 @@ class SpatialMaxPooling(_MaxPooling):
     """The maximum of each kW x kH window.
 
     Input: planes x H x W, or a batch of these. Output: the same number of planes, of
-    ``⌊(H + 2 padH - kH) / dH⌋ + 1`` by ``⌊(W + 2 padW - kW) / dW⌋ + 1``; after :meth:`ceil` rounded up, less the windows that would
-    begin in the padding (without padding, Torch7 keeps a window beyond the input).
+    ``⌊(H + 2 padH - kH) / dH⌋ + 1`` by ``⌊(W + 2 padW - kW) / dW⌋ + 1``; after :meth:`ceil` rounded up, less the
+    windows that would begin in the padding (without padding, Torch7 keeps a window beyond the input).
 
     Args:
         kW, kH: window width and height.
@@ -55,7 +55,12 @@ class SpatialMaxPooling(_MaxPooling):
         return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
 
     def _pool(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.train and input.is_cpu and self._settings() == ((2, 2), (2, 2), (0, 0), (1, 1), False):
+        if (
+            not self.train
+            and input.numel() >= kernels.PAIRWISE_ELEMENTS
+            and input.is_cpu
+            and self._settings() == ((2, 2), (2, 2), (0, 0), (1, 1), False)
+        ):
             self._cache = input, None
             return kernels.max_pool_2x2(self.output, input)
         return super()._pool(input)
@@ -108,8 +113,8 @@ class SpatialAveragePooling(Module):
         dW, dH: steps, default 1.
         padW, padH: zeros added on each side, default 0, at most half the window.
 
-    The mean is over the padding, too; after :meth:`setCountExcludePad` it is not. ``divide`` set to false, as it is taken to be
-    in files from before there was this field, gives the mean times kW kH.
+    The mean is over the padding, too; after :meth:`setCountExcludePad` it is not. ``divide`` set to false, as it is
+    taken to be in files from before there was this field, gives the mean times kW kH.
     """
 
     padW = padH = 0
@@ -179,11 +184,11 @@ class SpatialAveragePooling(Module):
         return text + (f", {self.padW},{self.padH})" if self.padW or self.padH else ")")
 
 
-class SpatialAdaptiveMaxPooling(KeepsPlaces, Module):
+class SpatialAdaptiveMaxPooling(_KeepsPlaces):
     """The maxima of W x H windows that together cover the image, whatever its size.
 
-    Input: planes x iH x iW, or a batch of these. Output: planes x H x W, or a batch. Window ``i`` of a dimension takes the elements
-    from ``⌊i n / N⌋`` up to ``⌈(i + 1) n / N⌉``, n being the input's size and N the output's.
+    Input: planes x iH x iW, or a batch of these. Output: planes x H x W, or a batch. Window ``i`` of a dimension takes
+    the elements from ``⌊i n / N⌋`` up to ``⌈(i + 1) n / N⌉``, n being the input's size and N the output's.
 
     Args:
         W, H: output width and height.

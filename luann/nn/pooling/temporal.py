@@ -7,31 +7,35 @@ import math
 import torch
 
 from ...errors import ArgumentError
+from .. import utils
 from .._kernels import resized
 from .._object import given, need_size, need_tensor
 from ..module import Module
-from . import _kernels as kernels
-from ._places import KeepsPlaces
-
-_SEQUENCES = "frames x features, or a batch of these"
+from ._places import _KeepsPlaces
 
 
-class _TemporalPooling(KeepsPlaces, Module):
-    """Pooling over the frames of a sequence; places are numbers of frames."""
+class _TemporalPooling(Module):
+    """Pooling over the frames of a sequence."""
+
+    def _places(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """The frames of the values in the last output, counted from 0. ``shape`` is the input's."""
+        raise NotImplementedError
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(need_tensor(input).dim() in (2, 3), _SEQUENCES, input)
+        self._want(need_tensor(input).dim() in (2, 3), "frames x features, or a batch of these", input)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None
-        return resized(self.gradInput, input.shape).zero_().scatter_add_(-2, self._places(input.shape), gradOutput)
+        gradInput = resized(self.gradInput, input.shape).zero_()
+        return gradInput.scatter_add_(-2, self._places(input.shape), gradOutput)
 
 
 class TemporalMaxPooling(_TemporalPooling):
     """The maximum of each window of kW frames, feature by feature.
 
-    Input: frames x features, or a batch of these. Output: ``⌊(frames - kW) / dW⌋ + 1`` frames of as many features, or a batch.
+    Input: frames x features, or a batch of these. Output: ``⌊(frames - kW) / dW⌋ + 1`` frames of as many features, or a
+    batch.
 
     Args:
         kW: frames in a window.
@@ -40,37 +44,47 @@ class TemporalMaxPooling(_TemporalPooling):
     ``indices`` holds the number of each maximum within its window; unlike elsewhere, it counts from 0.
     """
 
+    indices: torch.Tensor | None = None
+
     def __init__(self, kW: int, dW: int | None = None) -> None:
         super().__init__()
         self.kW, self.dW = kW, given(dW, kW)
         need_size(self, kW=kW, dW=self.dW)
 
-    def _begin(self, places: torch.Tensor) -> torch.Tensor:
-        """The first frame of each window."""
-        return torch.arange(0, self.dW * places.shape[-2], self.dW, device=places.device)[:, None]
+    def _restore(self, fields: dict, version: int) -> None:
+        super()._restore(fields, version)
+        if self.indices is not None:  # once a tensor like any other
+            self.indices = self.indices.long()
 
-    def _to_indices(self, places: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        return places - self._begin(places)
-
-    def _from_indices(self, indices: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        return indices + self._begin(indices)
+    def _places(self, shape: tuple[int, ...]) -> torch.Tensor:
+        indices = self.indices
+        frames = indices.shape[-2]
+        return indices + torch.arange(0, frames * self.dW, self.dW, device=indices.device)[:, None]
 
     def _diagnose(self, input: torch.Tensor) -> None:
         super()._diagnose(input)
         self._want(input.shape[-2] >= self.kW, f"at least {self.kW} frames", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        # an image of width 1 with a plane for each feature, which the sequence is, channels last
-        image = (input if input.dim() == 3 else input.unsqueeze(0)).transpose(1, 2).unsqueeze(3)
-        settings = (self.kW, 1), (self.dW, 1), (0, 0), (1, 1), False
-        values, places = (t.squeeze(3).transpose(1, 2).contiguous() for t in kernels.max_pool(image, settings))
-        if input.dim() == 2:
-            values, places = values.squeeze(0), places.squeeze(0)
-        self._cache = input, places
-        return self.output.set_(values)
+        if input.dim() not in (2, 3):
+            self._diagnose(input)
+        if self.indices is None:
+            self.indices = torch.empty(0, dtype=torch.int64, device=input.device)
+        windows = input.unfold(-2, self.kW, self.dW)
+        size = windows.shape[:-1]
+        torch.max(windows, -1, out=(resized(self.output, size), resized(self.indices, size)))
+        return self.output
+
+    def clearState(self) -> TemporalMaxPooling:
+        utils.clear(self, "indices")
+        return super().clearState()
+
+    def empty(self) -> None:
+        """An older name of :meth:`clearState`."""
+        self.clearState()
 
 
-class TemporalDynamicKMaxPooling(_TemporalPooling):
+class TemporalDynamicKMaxPooling(_KeepsPlaces, _TemporalPooling):
     """The k largest values of each feature, in the order in which they come.
 
     Input: frames x features, or a batch of these. Output: k frames of as many features, or a batch, with
@@ -96,6 +110,8 @@ class TemporalDynamicKMaxPooling(_TemporalPooling):
         self._want(input.shape[-2] >= self.minK, f"at least {self.minK} frames", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        if input.dim() not in (2, 3):
+            self._diagnose(input)
         k = max(self.minK, math.ceil(self.factor * input.shape[-2]))
         places = torch.topk(input, k, -2, sorted=False)[1].sort(-2)[0]
         self._cache = input, places

@@ -16,7 +16,7 @@ from .volumetric import VolumetricMaxPooling
 
 
 class _MaxUnpooling(Module):
-    """Reads the places from ``pooling``. A subclass names the pooling class, and the sizes of its input and of this output."""
+    """Reads the places from ``pooling``."""
 
     pooling: Any = None
     _pools: type = Module

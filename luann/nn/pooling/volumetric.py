@@ -13,9 +13,9 @@ from ._places import _MaxPooling
 class VolumetricMaxPooling(_MaxPooling):
     """The maximum of each kT x kW x kH window.
 
-    Input: planes x T x H x W, or a batch of these. Output: the same number of planes, of ``⌊(T + 2 padT - kT) / dT⌋ + 1`` by the same
-    of H by the same of W; after :meth:`ceil` rounded up, less the windows that would begin in the padding (without
-    padding, Torch7 keeps a window beyond the input).
+    Input: planes x T x H x W, or a batch of these. Output: the same number of planes, of ``⌊(T + 2 padT - kT) / dT⌋ +
+    1`` by the same of H by the same of W; after :meth:`ceil` rounded up, less the windows that would begin in the
+    padding (without padding, Torch7 keeps a window beyond the input).
 
     Args:
         kT, kW, kH: window depth, width and height.
@@ -129,8 +129,8 @@ class VolumetricDilatedMaxPooling(VolumetricMaxPooling):
 class VolumetricAveragePooling(Module):
     """The mean of each kT x kW x kH window.
 
-    Input: planes x T x H x W, or a batch of these. Output: the same number of planes, of ``⌊(T - kT) / dT⌋ + 1`` by the same of H by
-    the same of W.
+    Input: planes x T x H x W, or a batch of these. Output: the same number of planes, of ``⌊(T - kT) / dT⌋ + 1`` by the
+    same of H by the same of W.
 
     Args:
         kT, kW, kH: window depth, width and height.
