@@ -1,6 +1,6 @@
 """luann keeps Torch7 alive on PyTorch.
 
-Load a ``.t7`` file with :func:`load`; port a Lua script with :mod:`luann.nn` and :mod:`luann.optim`; the results are
+Load a ``.t7`` file with :func:`load`, save one with :func:`save`; port a Lua script with :mod:`luann.nn` and :mod:`luann.optim`; the results are
 plain ``torch.Tensor`` throughout.
 """
 
@@ -10,7 +10,7 @@ from . import errors, nn, optim, random, t7, types
 from .errors import ArgumentError, Error, FormatError, ModuleError, ShapeError, TensorTypeError
 from .progress import progress
 from .random import initialSeed, manualSeed
-from .t7 import load
+from .t7 import load, save
 from .table import Table
 from .types import Storage, getdefaulttensortype, setdefaulttensortype, typename
 
@@ -34,6 +34,7 @@ __all__ = [
     "optim",
     "progress",
     "random",
+    "save",
     "setdefaulttensortype",
     "t7",
     "typename",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 
@@ -25,7 +26,7 @@ def _distances(samples: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
 def _pulls(
     weights: torch.Tensor, samples: torch.Tensor, centres: torch.Tensor, distances: torch.Tensor
 ) -> torch.Tensor:
-    """``Σ_c weights[c] (sample - centre[c]) / distances[c]`` for each sample, N x I; the first and last are N x C."""
+    """``Σ_c weights[c] (sample - centre[c]) / distances[c]`` for each sample, N x I; weights and distances: N x C."""
     if kernels.PRIVATE and kernels.cdist_backward is not None and samples.dtype in (torch.float32, torch.float64):
         weights, samples, centres, distances = (t.contiguous() for t in (weights, samples, centres, distances))
         return kernels.cdist_backward(weights, samples, centres, 2.0, distances)
@@ -201,48 +202,48 @@ class WeightedEuclidean(Euclidean):
     def parameters(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         return [self.weight, self.diagCov], [self.gradWeight, self.gradDiagCov]
 
+    def _chunks(self, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        """The tensors cut into so few samples that their differences to all centres stay in the processor's cache."""
+        elements = 1 << 16 if self.weight.is_cpu else 1 << 26
+        samples = max(1, elements // self.weight.numel())
+        return zip(*(t.split(samples) for t in tensors))
+
+    def _slopes(self, input: torch.Tensor, gradOutput: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The samples, and ``gradOutput / (y + 1e-7)``, both with a batch dimension."""
+        batch, grads, distances = self._batch(input, gradOutput, self.output)
+        return batch, grads / (distances + 1e-7)
+
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         (batch,) = self._batch(input)
-        differences = (batch.unsqueeze(2) - self.weight).mul_(self.diagCov)
         output = resized(self.output, (*input.shape[:-1], self.weight.shape[1]))
-        rows = output if input.dim() == 2 else output.unsqueeze(0)
-        torch.linalg.vector_norm(differences, 2, 1, out=rows)
+        centres, factors = self.weight.t().contiguous(), self.diagCov.t().contiguous()
+        for x, y in self._chunks(batch, output if input.dim() == 2 else output.unsqueeze(0)):
+            torch.linalg.vector_norm((x.unsqueeze(1) - centres).mul_(factors), 2, 2, out=y)
         return output
-
-    def _pulled(self, input: torch.Tensor, gradOutput: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``x - w``, and that times ``gradOutput / (y + 1e-7)``: N x inputSize x outputSize both."""
-        batch, grads, distances = self._batch(input, gradOutput, self.output)
-        differences = batch.unsqueeze(2) - self.weight
-        return differences, differences * (grads / (distances + 1e-7)).unsqueeze(1)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None
         if not self.fastBackward:
             self.updateOutput(input)
-        return self._keep(input, self._pulled(input, gradOutput)[1])
-
-    def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        self._accumulate(input, *self._pulled(input, gradOutput), scale)
-
-    def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor | None:
-        if not self.fastBackward and self.gradInput is not None:
-            self.updateOutput(input)
-        differences, pulls = self._pulled(input, gradOutput)
-        if self.gradInput is not None:
-            self._keep(input, pulls)
-        self._accumulate(input, differences, pulls, scale)
-        return self.gradInput
-
-    def _keep(self, input: torch.Tensor, pulls: torch.Tensor) -> torch.Tensor:
+        batch, pulls = self._slopes(input, gradOutput)
         gradInput = resized(self.gradInput, input.shape)
-        rows = gradInput if input.dim() == 2 else gradInput.unsqueeze(0)
-        torch.sum(pulls * self.diagCov.square(), 2, out=rows)
+        centres, squares = self.weight.t().contiguous(), self.diagCov.t().square().contiguous()
+        for x, pull, out in self._chunks(batch, pulls, gradInput if input.dim() == 2 else gradInput.unsqueeze(0)):
+            differences = (x.unsqueeze(1) - centres).mul_(squares)
+            torch.bmm(pull.unsqueeze(1), differences, out=out.unsqueeze(1))
         return gradInput
 
-    def _accumulate(self, input: torch.Tensor, differences: torch.Tensor, pulls: torch.Tensor, scale: float) -> None:
-        weights = pulls.sum(0) * self.diagCov.square()
-        covariances = pulls.mul_(differences).sum(0) * self.diagCov
+    def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        batch, pulls = self._slopes(input, gradOutput)
+        centres = self.weight.t().contiguous()
+        weights, covariances = torch.zeros_like(centres), torch.zeros_like(centres)
+        for x, pull in self._chunks(batch, pulls):
+            differences = x.unsqueeze(1) - centres
+            pulled = differences * pull.unsqueeze(2)
+            weights.add_(pulled.sum(0))
+            covariances.add_(pulled.mul_(differences).sum(0))
+        weights, covariances = weights.t() * self.diagCov.square(), covariances.t() * self.diagCov
         self.gradWeight.add_(weights, alpha=-scale)
         self.gradDiagCov.add_(covariances, alpha=scale if input.dim() == 2 else 1)
 

@@ -264,7 +264,8 @@ class LinearWeightNorm(Linear):
 
     def clearState(self) -> LinearWeightNorm:
         utils.clear(self, "weight", "norm", "scale")
-        return super().clearState()
+        super().clearState()
+        return self
 
     def __tostring__(self) -> str:
         bias = "" if self.bias is not None else " without bias"

@@ -178,6 +178,7 @@ class VolumetricBatchNormalization(BatchNormalization):
     one.
     """
 
+    _version = 1  # as Torch7 writes it, unlike the others
     nDim = 5
 
 

@@ -19,6 +19,12 @@ from ._object import given, need_size
 from .module import Module
 
 
+def _weighted_sums(table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """``Σ values[i] table[rows[i]]`` for each sample, whose ``i`` end before those of ``ends``."""
+    starts = torch.nn.functional.pad(ends, (1, 0))
+    return torch.embedding_bag(table, rows, starts, per_sample_weights=values, include_last_offset=True)[0]
+
+
 class SparseLinear(Module):
     """``y = W x + b`` for a sparse ``x``, given as rows of (index from 1, value); an index may come more than once.
 
@@ -64,32 +70,26 @@ class SparseLinear(Module):
         random.uniform(self.bias, -stdv, stdv).mul_(0.000001)
 
     def _entries(self, input: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """All rows of (index, value) one below the other, and the sample that each belongs to, from 0."""
+        """All rows of (index, value) one below the other, and the number of them in each sample."""
         if isinstance(input, torch.Tensor):
             self._want(input.dim() in (2, 3) and input.shape[-1] == 2, "K x 2, a list of these, or N x K x 2", input)
-            samples = torch.arange(input.shape[0] if input.dim() == 3 else 1, device=input.device)
-            return input.reshape(-1, 2), samples.repeat_interleave(input.shape[-2])
+            sizes = [input.shape[-2]] * (input.shape[0] if input.dim() == 3 else 1)
+            return input.reshape(-1, 2), torch.tensor(sizes, device=input.device)
         if not isinstance(input, (list, tuple)) or not all(isinstance(t, torch.Tensor) for t in input):
             raise TensorTypeError(f"input must be a tensor or a list of tensors, got {describe(input)}")
         self._want(all(t.dim() == 2 and t.shape[1] == 2 for t in input), "a list of K x 2", input)
         entries = torch.cat(list(input))
-        sizes = torch.tensor([t.shape[0] for t in input], device=entries.device)
-        return entries, torch.repeat_interleave(sizes, output_size=entries.shape[0])
+        return entries, torch.tensor([t.shape[0] for t in input], device=entries.device)
 
-    def _matrix(self, input: Any) -> torch.Tensor:
-        """The input as a sparse matrix, N x inputSize; that of the last ``forward`` is kept."""
-        if self._cache is not None and self._cache[0] is input:
-            return self._cache[1]
-        entries, samples = self._entries(input)
-        values = entries[:, 1].contiguous()
-        columns = (entries[:, 0].long() - 1).masked_fill_(values == 0, 0)
-        single = isinstance(input, torch.Tensor) and input.dim() == 2
-        size = (1 if single else len(input), self.weight.shape[1])
-        # the product checks the columns itself, but not on a GPU
-        checked = not values.is_cpu
-        matrix = torch.sparse_coo_tensor(torch.stack([samples, columns]), values, size, check_invariants=checked)
-        self._cache = input, matrix
-        return matrix
+    def _parsed(self, input: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Columns from 0, their values, how many belong to each sample; those of the last ``forward`` are kept."""
+        if self._cache is None or self._cache[0] is not input:
+            entries, sizes = self._entries(input)
+            values = entries[:, 1].contiguous()
+            # what has no value may have no index, either
+            columns = (entries[:, 0].long() - 1).masked_fill_(values == 0, 0)
+            self._cache = input, (columns, values, sizes)
+        return self._cache[1]
 
     def _diagnose(self, input: Any) -> None:
         entries = self._entries(input)[0]
@@ -107,9 +107,10 @@ class SparseLinear(Module):
         if not tensor and not len(input):
             return resized(self.output, (outputSize,)).copy_(self.bias)
         self._cache = None
-        matrix = self._matrix(input)
-        output = resized(self.output, (outputSize,) if tensor and input.dim() == 2 else (len(input), outputSize))
-        torch.addmm(self.bias, matrix, self.weight.t(), out=output.view(-1, outputSize))
+        columns, values, sizes = self._parsed(input)
+        sums = _weighted_sums(self.weight.t(), columns, values, sizes.cumsum(0))
+        output = resized(self.output, (outputSize,) if tensor and input.dim() == 2 else sums.shape)
+        torch.add(sums, self.bias, out=output.view(sums.shape))
         return output
 
     def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> Any:
@@ -129,12 +130,19 @@ class SparseLinear(Module):
         return self.gradInput
 
     def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        matrix = self._matrix(input)
+        columns, values, sizes = self._parsed(input)
         if self.sparseUpdate == 0:
             self._remember(input)
         self.sparseUpdate = min(self.sparseUpdate + 1, 2)
+        samples = torch.repeat_interleave(sizes, output_size=columns.shape[0])
         grads = gradOutput.reshape(-1, self.weight.shape[0])
-        self.gradWeight.t().addmm_(matrix.t(), grads, alpha=scale)
+        gradColumns = self.gradWeight.t()
+        if gradColumns.shape[1] == 1:
+            kernels.add_rows(gradColumns, columns, grads[samples] * values.unsqueeze(1), scale)
+        else:  # much faster than adding column by column
+            size = (gradColumns.shape[0], len(sizes))
+            matrix = torch.sparse_coo_tensor(torch.stack([columns, samples]), values, size, check_invariants=False)
+            gradColumns.addmm_(matrix, grads, alpha=scale)
         self.gradBias.add_(grads.sum(0), alpha=scale)
         if self.weightDecay:
             self.gradWeight.add_(self.weight, alpha=self.weightDecay)
@@ -144,15 +152,16 @@ class SparseLinear(Module):
         if isinstance(input, torch.Tensor) and input.dim() == 3:
             self.lastInput = input.clone()
         else:
-            entries, samples = self._entries(input)
-            self.lastInput = torch.cat([(samples + 1).to(entries.dtype).unsqueeze(1), entries], 1)
+            entries, sizes = self._entries(input)
+            samples = torch.repeat_interleave(sizes, output_size=len(entries)) + 1
+            self.lastInput = torch.cat([samples.to(entries.dtype).unsqueeze(1), entries], 1)
 
     def _touched(self) -> torch.Tensor | None:
-        """The columns that have a gradient, from 0; ``None`` if it is not known."""
+        """The columns that have a gradient, from 0; ``None`` if they are not known."""
         if self.sparseUpdate != 1 or self.lastInput is None:
             return None
         columns, values = self.lastInput[..., -2], self.lastInput[..., -1]
-        return torch.unique(columns[values != 0].long()).sub_(1)
+        return columns[values != 0].long().unique().sub_(1)
 
     def updateParameters(self, learningRate: float) -> None:
         columns = self._touched()
@@ -372,10 +381,7 @@ class IndexLinear(Module):
     def updateOutput(self, input: Any) -> torch.Tensor:
         rows = self._take(input)
         values = self._normalized(rows) if self.normalize else self.values
-        starts = torch.nn.functional.pad(self.cumSumSizes, (1, 0))
-        sums = torch.embedding_bag(
-            self.weight[:, self.normalize :], rows, starts, per_sample_weights=values, include_last_offset=True
-        )[0]
+        sums = _weighted_sums(self.weight[:, self.normalize :], rows, values, self.cumSumSizes)
         output = resized(self.output, sums.shape[1:] if self.noBatch else sums.shape)
         torch.add(sums, self.bias, out=output.view(sums.shape))
         return output

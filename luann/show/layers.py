@@ -46,7 +46,7 @@ def _said(module: Any, name: str, kind: type) -> Any:
     return value if isinstance(value, kind) else None
 
 
-def _children(module: Any) -> list[tuple[str, Any]]:
+def children(module: Any) -> list[tuple[str, Any]]:
     """The modules right below, with their place: those in ``modules``, or else in any field of an unknown one."""
     modules = fields(module).get("modules")
     if isinstance(modules, (list, tuple)):
@@ -81,7 +81,7 @@ class Layers:
         """
         first = self._paths.setdefault(id(module), path)
         is_new = first == path
-        children = _children(module)
+        children = children(module)
         listed = [t for t in self._listed(module)[0] if wanted is None or id(t) in wanted]
         inner = {id(t) for _, child in children for t in self._listed(child)[0]}
         own = [t for t in listed if id(t) not in inner] if is_new else []
@@ -110,7 +110,7 @@ class Layers:
         if id(module) in self._lists:
             return self._lists[id(module)]
         self._lists[id(module)] = [], True  # for a module inside itself
-        below = [self._listed(child) for _, child in _children(module)]
+        below = [self._listed(child) for _, child in children(module)]
         known = not isinstance(module, Unknown) and all(known for _, known in below)
         try:
             tensors = (module.parameters()[0] or []) if known else None

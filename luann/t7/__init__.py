@@ -1,4 +1,4 @@
-"""The .t7 file format: reading what Torch7 wrote."""
+"""The .t7 file format: reading what Torch7 wrote, and writing what it reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from .payloads import FIELDS, register_payload
 from .reader import Reader, load
 from .tds import AtomicCounter, Hash, Vec
 from .values import Function, Unknown
+from .writer import Writer, save
 
 __all__ = [
     "FIELDS",
@@ -18,7 +19,9 @@ __all__ = [
     "Reader",
     "Unknown",
     "Vec",
+    "Writer",
     "load",
     "register",
     "register_payload",
+    "save",
 ]

@@ -13,6 +13,8 @@ import sys
 import numpy as np
 import torch
 
+from ..errors import ArgumentError
+
 NUMPY: dict[torch.dtype, np.dtype] = {
     torch.uint8: np.dtype(np.uint8),
     torch.int8: np.dtype(np.int8),
@@ -58,3 +60,38 @@ def raw(flat: torch.Tensor) -> memoryview:
     """The bytes of a contiguous vector on the CPU, where they lie; to be used only as long as the tensor lives."""
     size = flat.numel() * flat.element_size()
     return _view(flat.data_ptr(), size, _READ) if size else memoryview(b"")
+
+
+def storable(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor over the same memory, of a type that Torch7 knows; truth values become bytes.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if tensor.layout is not torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
+        kind = "quantized" if tensor.is_quantized else "meta" if tensor.device.type == "meta" else tensor.layout
+        raise ArgumentError(f"a {kind} tensor has no form in Torch7")
+    value = tensor.detach()
+    if value.dtype == torch.bool:
+        value = value.view(torch.uint8)
+    if value.dtype not in NUMPY:
+        raise ArgumentError(f"a tensor of {value.dtype} has no form in Torch7: convert it first, with float() say")
+    return value.resolve_neg()
+
+
+def span(tensor: torch.Tensor) -> tuple[int, int]:
+    """The place of the first number of a tensor in its storage, and that behind the last."""
+    if not tensor.numel():
+        return 0, 0
+    first = tensor.storage_offset()
+    return first, first + 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride()))
+
+
+def keep_whole(tensor: torch.Tensor) -> None:
+    """Note on a tensor that its storage is to be saved in full, as it came from a file, however little it uses of it."""
+    tensor._luann_whole = tensor.untyped_storage()._cdata  # type: ignore[attr-defined]
+
+
+def is_whole(tensor: torch.Tensor) -> bool:
+    """Whether :meth:`keep_whole` was said of a tensor, and it still has that storage."""
+    return tensor.__dict__.get("_luann_whole") == tensor.untyped_storage()._cdata

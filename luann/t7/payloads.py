@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import random  # noqa: F401  # the class of torch.Generator registers itself there
 from ..types import Storage
+from .values import Unknown
 
 FIELDS = object()
 """Yielded by a payload reader that wants a table with fields next, as a Table whatever its keys."""
@@ -57,9 +58,16 @@ def plain(file: Any, version: float) -> Steps:
 
 def fields_of(obj: Any) -> dict:
     """The named fields of an object, in the order in which they are written; those that are ``None`` are nil."""
+    if isinstance(obj, Unknown):
+        return obj.fields
     if hasattr(obj, "_settle"):
         obj._settle()
-    return obj.fields if isinstance(obj, Unknown) else vars(obj)
+    return vars(obj)
+
+
+def version_of(obj: Any) -> float | None:
+    """The version of an object's class, as it is written; ``None`` for what is older than versions."""
+    return obj.version or None if isinstance(obj, Unknown) else getattr(type(obj), "_version", 1)
 
 
 def _write_nothing(file: Any, timer: Any) -> None:
@@ -83,7 +91,7 @@ def _generator(file: Any, version: float) -> dict:
 
 def _write_parallel(file: Any, table: Any) -> Steps:
     fields = fields_of(table)
-    if version_of(table) >= 2:
+    if (version_of(table) or 0) >= 2:
         yield fields["gpuAssignments"]
     yield fields
 

@@ -15,6 +15,7 @@ class Hash(Table):
     """A ``tds.Hash``: a :class:`~luann.table.Table`, whatever its keys."""
 
     __slots__ = ()
+    _version = 0
 
     def _restore(self, fields: Table, version: float) -> None:
         self.update(fields)
@@ -25,6 +26,7 @@ class Vec(list):
     """A ``tds.Vec``: a list, in which ``None`` stands for nil."""
 
     __slots__ = ("__weakref__",)
+    _version = 0
 
     def _restore(self, fields: list, version: float) -> None:
         self += fields
@@ -36,6 +38,8 @@ class Vec(list):
 @register("tds.AtomicCounter")
 class AtomicCounter:
     """A ``tds.AtomicCounter``: a number that threads shared, in :attr:`value`."""
+
+    _version = 0
 
     def __init__(self, value: int = 0) -> None:
         self.value = value
@@ -55,7 +59,23 @@ def _count(file: Any, objects: int) -> int:
     return count * objects
 
 
-@register_payload("tds.Hash")
+def _write_hash(file: Any, table: Hash) -> Steps:
+    file.longs([len(table)])
+    for key, value in table.items():
+        yield key
+        yield value
+
+
+def _write_vec(file: Any, values: Vec) -> Steps:
+    file.longs([len(values)])
+    yield from values
+
+
+def _write_counter(file: Any, counter: AtomicCounter) -> None:
+    file.longs([counter.value])
+
+
+@register_payload("tds.Hash", write=_write_hash)
 @register_payload("tds_hash")  # its name in early versions
 def _hash(file: Any, version: float) -> Steps:
     entries: list = []
@@ -64,7 +84,7 @@ def _hash(file: Any, version: float) -> Steps:
     return Table._from_pairs(entries[::2], entries[1::2])
 
 
-@register_payload("tds.Vec")
+@register_payload("tds.Vec", write=_write_vec)
 @register_payload("tds_vec")
 def _vec(file: Any, version: float) -> Steps:
     values: list = []
@@ -73,7 +93,7 @@ def _vec(file: Any, version: float) -> Steps:
     return values
 
 
-@register_payload("tds.AtomicCounter")
+@register_payload("tds.AtomicCounter", write=_write_counter)
 def _counter(file: Any, version: float) -> dict:
     return {"value": file.longs(1)[0]}
 

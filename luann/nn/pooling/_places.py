@@ -25,7 +25,6 @@ class _KeepsPlaces(Module):
     The places are ``None`` where they were not computed; :meth:`_find` then does.
     """
 
-    _cache: Any
     _plane = 2
     """Dimensions of a plane, which are the last ones."""
 

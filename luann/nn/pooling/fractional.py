@@ -74,14 +74,16 @@ class _FractionalMaxPooling(_KeepsPlaces):
         names = " x ".join(reversed(self._dimensions))
         fits = need_tensor(input).dim() - self._plane in (1, 2)
         self._want(fits, f"planes x {names}, or a batch of these", input)
-        least = [w + n for w, n in zip(*self._sizes(input))]
-        fits = min(least) > 0 and all(n >= m for n, m in zip(input.shape[-self._plane :], least))
+        windows, outputs = self._sizes(input)
+        least = [window + max(output, 1) for window, output in zip(windows, outputs)]
+        fits = min(outputs) > 0 and all(n >= m for n, m in zip(input.shape[-self._plane :], least))
         self._want(fits, f"{names} of at least window and output together, {'x'.join(map(str, least))}", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        self._want(input.dim() - self._plane in (1, 2), f"{self._plane + 1} or {self._plane + 2} dimensions", input)
-        samples = self._samples(input)
         windows, outputs = self._sizes(input)
+        if not 1 <= input.dim() - self._plane <= 2 or not min(outputs):
+            self._diagnose(input)
+        samples = self._samples(input)
         size = (*input.shape[: -self._plane], *outputs)
         places = torch.empty(size, dtype=torch.int64, device=input.device)
         self._pool(input, windows, outputs, samples, out=(resized(self.output, size), places))
