@@ -1,9 +1,9 @@
 """Runs luann through what real Torch7 recorded, and lists every difference.
 
-The records and the meaning of their fields are told in ``reference/INDEX.md``. A test asks for the records of some classes with
-:func:`of`, and has each checked with :func:`check_module` or :func:`check_criterion`. What luann does otherwise on
-purpose stands in :data:`EXCEPTIONS`, with its reason; a difference that is not listed fails the test, and so does a listed one that
-is not there.
+The records and the meaning of their fields are told in ``reference/INDEX.md``. A test asks for the records of some
+classes with :func:`of`, and has each checked with :func:`check_module` or :func:`check_criterion`. What luann does
+otherwise on purpose stands in :data:`EXCEPTIONS`, with its reason; a difference that is not listed fails the test, and
+so does a listed one that is not there.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import luann
 import pytest
 import torch
+
+import luann
 from luann import nn, random
 
 REFERENCE = Path(__file__).parent / "reference"
 
 TOLERANCE = {"double": (1e-9, 1e-12), "float": (1e-4, 1e-5)}
-"""Relative and absolute, as INDEX.md calls fair: another order of sums differs by about 1e-15, amplified by the layers."""
+"""Relative and absolute, as INDEX.md calls fair: another order of sums differs by about 1e-15, amplified by the
+layers.
+"""
 
 _INPUT_KEPT = "Torch7 gives the caller's own input a batch dimension, in place; luann leaves it alone"
 
@@ -31,7 +34,11 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("nn.BatchNormalization", "evaluate_vector", "inputAfterBackward"): _INPUT_KEPT,
     ("nn.SpatialBatchNormalization", "evaluate_image", "inputAfterForward"): _INPUT_KEPT,
     ("nn.SpatialBatchNormalization", "evaluate_image", "inputAfterBackward"): _INPUT_KEPT,
-    ("nn.SparseLinear", "one", "gradOutputAfterBackward"): "Torch7 gives the caller's gradOutput a batch dimension, in place",
+    (
+        "nn.SparseLinear",
+        "one",
+        "gradOutputAfterBackward",
+    ): "Torch7 gives the caller's gradOutput a batch dimension, in place",
     ("nn.PartialLinear", "no_bias", "updated.error"): "Torch7 wants to update the bias that was declined, and fails",
 }
 
@@ -340,9 +347,7 @@ def _pass(check: Checker, prefix: str, wanted: Any, module: Any, seed: int, back
     if "gradInputIsGradOutput" in aliases:
         alike = shares(gradOutput, gradInput)
         check.same(prefix + "aliases.gradInputIsGradOutput", alike, aliases.gradInputIsGradOutput)
-    check.same(
-        prefix + "gradOutputAfterBackward", gradOutput, wanted.get("gradOutputAfterBackward", wanted.gradOutput)
-    )
+    check.same(prefix + "gradOutputAfterBackward", gradOutput, wanted.get("gradOutputAfterBackward", wanted.gradOutput))
     after = wanted.get("inputAfterBackward", wanted.get("inputAfterForward", wanted.input))
     check.same(prefix + "inputAfterBackward", given, after)
     if _replaced(module, gradKeeper, module.gradInput):

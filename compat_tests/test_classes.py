@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import records
+
 from luann import nn
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,9 @@ def test_every_recorded_class_is_on_the_page():
 def test_every_exported_class_is_on_the_page():
     named = {name for chapter in classes.CHAPTERS.values() for name in chapter}
     kinds = (nn.Module, nn.Criterion)
-    exported = {name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), kinds)}
+    exported = {
+        name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), kinds)
+    }
     assert exported - named == {"Container", "Criterion", "Module"}
 
 

@@ -7,9 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
-import luann
 import pytest
 import torch
+
+import luann
 from luann import optim
 
 DIGITS = Path(__file__).parents[1] / "porting_guide" / "digits"
@@ -107,7 +108,8 @@ def test_evaluate_prints_the_accuracy_of_the_trained_net(run, monkeypatch, capsy
 
 
 needs_recording = pytest.mark.skipif(
-    not (RECORDED / "losses.csv").exists(), reason="porting_guide/digits/torch7 (a recorded run of train.lua) is not there"
+    not (RECORDED / "losses.csv").exists(),
+    reason="porting_guide/digits/torch7, a recorded run of train.lua, is not there",
 )
 
 

@@ -1,4 +1,6 @@
-"""README and the porting guide: every Python block runs, in order, in one namespace per page; a ``text`` block that follows is its output."""
+"""README and the porting guide: every Python block runs, in order, in one namespace per page; a ``text`` block that
+follows is its output.
+"""
 
 import contextlib
 import io

@@ -4,9 +4,10 @@ import copy
 import io
 import pickle
 
-import luann
 import pytest
 import torch
+
+import luann
 from luann import nn
 
 
@@ -341,7 +342,7 @@ def test_getParameters_and_training_on_cuda():
 def test_type_converts_everything_and_keeps_sharing():
     net = small()
     net.forward(pair())
-    flat, _ = net.getParameters()
+    net.getParameters()
     net.double()
     tensors = [t for m in net.listModules() for t in vars(m).values() if isinstance(t, torch.Tensor)]
     assert {t.dtype for t in tensors} == {torch.float64}

@@ -227,10 +227,10 @@ def test_weightnorm_normalises_each_output():
 
 
 def test_weightnorm_trains_through_flat_parameters():
+    torch.manual_seed(1)
     net = nn.Sequential().add(nn.WeightNorm(nn.Linear(4, 3))).add(nn.WeightNorm(nn.Linear(3, 1))).double()
     flat, grad = net.getParameters()
     assert flat.numel() == (12 + 3 + 3) + (3 + 1 + 1)
-    torch.manual_seed(1)
     x, t, criterion = torch.randn(20, 4).double(), torch.randn(20, 1).double(), nn.MSECriterion().double()
     losses = []
     for _ in range(100):

@@ -1,15 +1,17 @@
 """Finite differences over every class of nn, at shapes and settings that hypothesis chooses.
 
-Along a random direction, the slope of ``<output, gradOutput>`` has to be ``<gradInput, direction>``, and the same for the parameters.
+Along a random direction, the slope of ``<output, gradOutput>`` has to be ``<gradInput, direction>``, and the same for
+the parameters.
 """
 
 import copy
 
-import luann
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import luann
 from luann import nn
 
 
@@ -250,7 +252,10 @@ CASES = {
     "SpatialFullConvolution": lambda d: (nn.SpatialFullConvolution(2, 3, 3, 2, 2, 2, 1, 0, 1, 0), d.image(2, 2, 4)),
     "SpatialFullConvolutionMap": lambda d: (nn.SpatialFullConvolutionMap(nn.tables.full(2, 3), 3, 2), d.image(2, 3, 4)),
     "SpatialSubSampling": lambda d: (nn.SpatialSubSampling(2, 2, 3, 1, 2), d.image(2)),
-    "TemporalConvolution": lambda d: (nn.TemporalConvolution(3, 2, d.size(1, 3), d.size(1, 2)), d.batch(d.size(3, 6), 3)),
+    "TemporalConvolution": lambda d: (
+        nn.TemporalConvolution(3, 2, d.size(1, 3), d.size(1, 2)),
+        d.batch(d.size(3, 6), 3),
+    ),
     "TemporalRowConvolution": lambda d: (nn.TemporalRowConvolution(3, d.size(1, 3)), d.batch(d.size(3, 6), 3)),
     "TemporalSubSampling": lambda d: (nn.TemporalSubSampling(3, 2, 1), torch.randn(d.size(3, 6), 3)),
     "VolumetricConvolution": volumetric_conv("VolumetricConvolution"),
@@ -268,7 +273,10 @@ CASES = {
     "TemporalDynamicKMaxPooling": lambda d: (nn.TemporalDynamicKMaxPooling(2), torch.randn(d.size(3, 6), 3)),
     "TemporalMaxPooling": lambda d: (nn.TemporalMaxPooling(2), d.batch(d.size(3, 6), 3)),
     "VolumetricAveragePooling": lambda d: (nn.VolumetricAveragePooling(2, 2, 2), d.volume(2)),
-    "VolumetricDilatedMaxPooling": lambda d: (nn.VolumetricDilatedMaxPooling(2, 2, 2, 1, 1, 1, 0, 0, 0, 2, 1, 2), d.volume(2)),
+    "VolumetricDilatedMaxPooling": lambda d: (
+        nn.VolumetricDilatedMaxPooling(2, 2, 2, 1, 1, 1, 0, 0, 0, 2, 1, 2),
+        d.volume(2),
+    ),
     "VolumetricFractionalMaxPooling": lambda d: (nn.VolumetricFractionalMaxPooling(2, 2, 2, 2, 2, 2), d.volume(2)),
     "VolumetricMaxPooling": lambda d: (nn.VolumetricMaxPooling(2, 2, 2), d.volume(2)),
     # padding and resampling
@@ -278,7 +286,10 @@ CASES = {
     "SpatialUpSamplingBilinear": lambda d: (nn.SpatialUpSamplingBilinear(2), d.image(2, 2, 4)),
     "SpatialUpSamplingNearest": lambda d: (nn.SpatialUpSamplingNearest(2), d.image(2, 1, 4)),
     "SpatialZeroPadding": lambda d: (nn.SpatialZeroPadding(1, 2, -1, 1), d.image(2)),
-    "UpSampling": lambda d: (nn.UpSampling(2, d.one_of("nearest", "bilinear")), torch.randn(2, 2, d.size(2), d.size(2))),
+    "UpSampling": lambda d: (
+        nn.UpSampling(2, d.one_of("nearest", "bilinear")),
+        torch.randn(2, 2, d.size(2), d.size(2)),
+    ),
     "VolumetricReplicationPadding": lambda d: (nn.VolumetricReplicationPadding(1, 0, 2, 1, 0, 1), d.volume(2, 1, 3)),
 }
 

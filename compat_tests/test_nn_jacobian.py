@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from luann import nn
 
 pytestmark = pytest.mark.usefixtures("double")

@@ -3,6 +3,7 @@
 import pytest
 import records
 import torch
+
 from luann import nn
 from luann.nn import _kernels as kernels
 

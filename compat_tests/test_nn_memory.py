@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+
 from luann import nn
 
 LARGEST = 48

@@ -1,7 +1,7 @@
 """luann keeps Torch7 alive on PyTorch.
 
-Load a ``.t7`` file with :func:`load`, save one with :func:`save`; port a Lua script with :mod:`luann.nn` and :mod:`luann.optim`; the results are
-plain ``torch.Tensor`` throughout.
+Load a ``.t7`` file with :func:`load`, save one with :func:`save`; port a Lua script with :mod:`luann.nn` and
+:mod:`luann.optim`; the results are plain ``torch.Tensor`` throughout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes ``porting_guide/classes.md``: every class of Torch7's nn, what it is here, and its nearest kin in torch.nn.
 
-    python tools/classes.py          # write the page
-    python tools/classes.py --check  # exit status 1 if the page is not what this would write
+python tools/classes.py          # write the page
+python tools/classes.py --check  # exit status 1 if the page is not what this would write
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from luann import nn
 
 PAGE = Path(__file__).resolve().parents[1] / "porting_guide" / "classes.md"
 
-# The chapters of Torch7's manual; in them the classes, and what PyTorch has nearest (nn: torch.nn, F: torch.nn.functional).
+# The chapters of Torch7's manual; in them the classes, and what PyTorch has nearest
+# (nn: torch.nn, F: torch.nn.functional).
 CHAPTERS: dict[str, dict[str, str]] = {
     "Containers": {
         "Sequential": "`nn.Sequential`",
@@ -244,7 +245,7 @@ DIFFERENCES: dict[str, str] = {
     "SpatialAutoCropMSECriterion": "`backward` takes the whole target; Torch7's only one that had been cut",
     "SpatialBatchNormalization": _SINGLE,
     "SpatialContrastiveNormalization": _KERNEL,
-    "SpatialConvolutionMap": "gradients are right where a step leaves rows or columns over; Torch7's went to wrong places",
+    "SpatialConvolutionMap": "right gradients where a step leaves rows or columns over; Torch7's went to wrong places",
     "SpatialDepthWiseConvolution": "right for images that are not square; Torch7 confounded height and width",
     "SpatialDivisiveNormalization": _KERNEL,
     "SpatialSubtractiveNormalization": _KERNEL,
@@ -266,15 +267,18 @@ def page() -> str:
     lines = [
         "# The classes of nn",
         "",
-        "Every class of Torch7's `nn` is here under its own name: Torch7's `nn.Linear` is `luann.nn.Linear`, with the arguments in the same order. The last",
-        "column names what `torch.nn` (here `nn`; `F` is `torch.nn.functional`) has nearest, for the day you leave Torch7 behind.",
+        "Every class of Torch7's `nn` is here under its own name: Torch7's `nn.Linear` is `luann.nn.Linear`, with the",
+        "arguments in the same order. The last column names what `torch.nn` (here `nn`; `F` is `torch.nn.functional`)",
+        "has nearest, for the day you leave Torch7 behind.",
         "",
         "*This page is written by `tools/classes.py`.*",
     ]
     for chapter, classes in CHAPTERS.items():
-        lines += ["", f"## {chapter}", "", "| class | what it computes | differs from Torch7's | nearest in PyTorch |", "|---|---|---|---|"]
+        lines += ["", f"## {chapter}", "", "| class | what it computes | differs from Torch7's | nearest in PyTorch |"]
+        lines.append("|---|---|---|---|")
         for name, nearest in classes.items():
-            lines.append(f"| `{name}` | {summary(getattr(nn, name))} | {DIFFERENCES.get(name, '')} | {nearest or '–'} |")
+            about = summary(getattr(nn, name)), DIFFERENCES.get(name, ""), nearest or "–"
+            lines.append(f"| `{name}` | {' | '.join(about)} |")
     return "\n".join(lines) + "\n"
 
 

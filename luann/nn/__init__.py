@@ -1,7 +1,7 @@
 """Torch7's ``nn``: layers, containers and criterions over plain ``torch.Tensor``.
 
-Numbers that belong to a Torch7 class (dimensions given to a constructor, ``get(i)``, class labels, indices of maxima) count from 1;
-numbers that belong to a tensor or a list (``m.weight[0]``, ``m.modules[0]``) count from 0.
+Numbers that belong to a Torch7 class (dimensions given to a constructor, ``get(i)``, class labels, indices of maxima)
+count from 1; numbers that belong to a tensor or a list (``m.weight[0]``, ``m.modules[0]``) count from 0.
 """
 
 from . import tables, utils
@@ -12,8 +12,8 @@ from .convert import Contiguous, Convert, Copy
 from .convolution import (
     SpatialConvolution,
     SpatialConvolutionLocal,
-    SpatialConvolutionMM,
     SpatialConvolutionMap,
+    SpatialConvolutionMM,
     SpatialDepthWiseConvolution,
     SpatialDilatedConvolution,
     SpatialFullConvolution,
@@ -34,15 +34,15 @@ from .criterion import (
     CosineEmbeddingCriterion,
     Criterion,
     CrossEntropyCriterion,
-    DistKLDivCriterion,
     DistanceRatioCriterion,
+    DistKLDivCriterion,
     HingeEmbeddingCriterion,
     L1Cost,
     L1HingeEmbeddingCriterion,
-    MSECriterion,
     MarginCriterion,
     MarginRankingCriterion,
     ModuleCriterion,
+    MSECriterion,
     MultiCriterion,
     MultiLabelMarginCriterion,
     MultiLabelSoftMarginCriterion,
@@ -57,8 +57,8 @@ from .criterion import (
 from .debug import NaN, PrintSize, Profile
 from .decorator import GPU, Bottle, Decorator, DontCast, WeightNorm
 from .dropout import Dropout, SpatialDropout, VolumetricDropout, WhiteNoise
-from .jacobian import Jacobian, SparseJacobian
 from .identity import GradientReversal, Identity, L1Penalty, ZeroGrad
+from .jacobian import Jacobian, SparseJacobian
 from .linear import Bilinear, Linear, LinearWeightNorm, PartialLinear
 from .local_normalization import (
     SpatialContrastiveNormalization,
@@ -130,10 +130,10 @@ from .table import (
     CMaxTable,
     CMinTable,
     CMulTable,
-    CSubTable,
     ConcatTable,
     CosineDistance,
     CriterionTable,
+    CSubTable,
     DotProduct,
     FlattenTable,
     JoinTable,
@@ -171,6 +171,10 @@ from .transfer import (
 from .upsampling import PixelShuffle, SpatialUpSamplingBilinear, SpatialUpSamplingNearest, UpSampling
 
 __all__ = [
+    "ELU",
+    "GPU",
+    "MM",
+    "MV",
     "Abs",
     "AbsCriterion",
     "Add",
@@ -213,12 +217,10 @@ __all__ = [
     "DontCast",
     "DotProduct",
     "Dropout",
-    "ELU",
     "Euclidean",
     "Exp",
     "FeatureLPPooling",
     "FlattenTable",
-    "GPU",
     "GatedLinearUnit",
     "GradientReversal",
     "HardShrink",
@@ -241,9 +243,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftMax",
     "LookupTable",
-    "MM",
     "MSECriterion",
-    "MV",
     "MapTable",
     "MarginCriterion",
     "MarginRankingCriterion",

@@ -11,7 +11,8 @@ def flatten(parameters: list[torch.Tensor]) -> torch.Tensor:
     """Move tensors into one new flat tensor and make them views of it.
 
     Storages come in the order in which they are met, what lies in a storage keeps its order. Memory that several
-    tensors share appears once, memory that none uses is left out. Tensors that already fill one storage without gaps stay.
+    tensors share appears once, memory that none uses is left out. Tensors that already fill one storage without gaps
+    stay.
 
     Args:
         parameters: tensors of one type and device; changed in place, the objects stay.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import torch
@@ -117,7 +118,7 @@ def _fail(module: Any, error: Exception, *arguments: Any) -> NoReturn:
 def _path(trail: list) -> str:
     """The way down to the failing module, from the outermost container, Torch7's positions in brackets."""
     steps = []
-    for child, parent in zip(trail, trail[1:]):
+    for child, parent in pairwise(trail):
         several = getattr(parent, "modules", None) or getattr(parent, "criterions", None)
         positions = [str(i) for i, m in enumerate(several or [getattr(parent, "module", None)], 1) if m is child]
         place = f"[{' or '.join(positions)}]" if positions else ""

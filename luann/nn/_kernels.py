@@ -28,7 +28,9 @@ def _private(namespace: str, name: str, overload: str = "default") -> Any:
 
 
 def _onednn_beats_blas() -> bool:
-    """Whether oneDNN's matrix product is the faster one: on AMD processors with AVX-512, which MKL leaves unused there."""
+    """Whether oneDNN's matrix product is the faster one: on AMD processors with AVX-512, which MKL leaves unused
+    there.
+    """
     if not torch.backends.mkldnn.is_available() or "AVX512" not in torch.backends.cpu.get_cpu_capability():
         return False
     try:

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, ShapeError, TensorTypeError
 from . import utils
 from ._guard import describe, guard
 
-O = TypeVar("O", bound="Object")
+T = TypeVar("T", bound="Object")
 
 
 class Object:
@@ -45,8 +45,8 @@ class Object:
     def type(self, type: Any = None, tensorCache: dict | None = None) -> Any:
         """Convert every tensor of this module and its children; without an argument, the name of their type.
 
-        Tensors that shared memory share it afterwards. Whole numbers (indices, masks) keep their type and only move between
-        devices.
+        Tensors that shared memory share it afterwards. Whole numbers (indices, masks) keep their type and only move
+        between devices.
 
         Args:
             type: a Torch7 type name, a ``torch.dtype``, or a ``torch.device`` (or its name).
@@ -71,19 +71,19 @@ class Object:
             device = device or now_device
             self._type = types.tensor_typename(dtype or now_dtype, device is not None and device.type == "cuda")
 
-    def float(self: O, tensorCache: dict | None = None) -> O:
+    def float(self: T, tensorCache: dict | None = None) -> T:
         """``type('torch.FloatTensor')``."""
         return self.type("torch.FloatTensor", tensorCache)
 
-    def double(self: O, tensorCache: dict | None = None) -> O:
+    def double(self: T, tensorCache: dict | None = None) -> T:
         """``type('torch.DoubleTensor')``."""
         return self.type("torch.DoubleTensor", tensorCache)
 
-    def half(self: O, tensorCache: dict | None = None) -> O:
+    def half(self: T, tensorCache: dict | None = None) -> T:
         """``type('torch.HalfTensor')``."""
         return self.type("torch.HalfTensor", tensorCache)
 
-    def cuda(self: O, tensorCache: dict | None = None) -> O:
+    def cuda(self: T, tensorCache: dict | None = None) -> T:
         """``type('torch.CudaTensor')``: float32 on the current CUDA device."""
         return self.type("torch.CudaTensor", tensorCache)
 
@@ -94,7 +94,7 @@ class Object:
     def __repr__(self) -> str:
         return self.__tostring__()
 
-    def __deepcopy__(self: O, memo: dict) -> O:
+    def __deepcopy__(self: T, memo: dict) -> T:
         self._settle()
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
@@ -123,7 +123,9 @@ class Object:
         """Bring fields up to date that are only made when somebody asks; called before all fields are read."""
 
     def _diagnose(self, input: Any) -> None:
-        """Called when a computation has failed: raise an Error that tells better what is wrong with ``input``, or return."""
+        """Called when a computation has failed: raise an Error that tells better what is wrong with ``input``, or
+        return.
+        """
 
     def _want(self, fits: bool, wanted: str, got: Any) -> None:
         """Raise a ShapeError unless ``fits``: "wanted …, got …" with the sizes of ``got``."""
@@ -180,8 +182,8 @@ def need_number(cls: object, **numbers: Any) -> None:
 class _Pickled:
     """A tensor on its way into a pickle.
 
-    Plain pickle writes every tensor with a storage of its own. This one hands the pickler the same storage object where tensors
-    share it, and is itself the same object where a tensor is met twice.
+    Plain pickle writes every tensor with a storage of its own. This one hands the pickler the same storage object where
+    tensors share it, and is itself the same object where a tensor is met twice.
     """
 
     __slots__ = ("__weakref__", "storage", "tensor")

@@ -13,7 +13,7 @@ from . import _kernels as kernels
 from . import utils
 from ._kernels import resized
 from ._object import given, need_size, need_tensor
-from .module import Module
+from .module import Module, draw_uniformly
 
 
 def _distances(samples: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
@@ -55,8 +55,7 @@ class Cosine(Module):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        stdv = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(self.weight.shape[0])
-        random.uniform(self.weight, -stdv, stdv)
+        draw_uniformly(stdv, self.weight.shape[0], self.weight)
 
     def _norms(self, name: str, rows: torch.Tensor) -> torch.Tensor:
         """The norms of the rows, N x 1, kept in the field ``name``."""
@@ -141,8 +140,7 @@ class Euclidean(Module):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        stdv = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(self.weight.shape[0])
-        random.uniform(self.weight, -stdv, stdv)
+        draw_uniformly(stdv, self.weight.shape[0], self.weight)
 
     def _batch(self, input: torch.Tensor, *like: torch.Tensor) -> list[torch.Tensor]:
         """The input, checked, and more of its kind, all with a batch dimension."""

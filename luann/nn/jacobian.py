@@ -22,8 +22,8 @@ from .. import random
 class Jacobian:
     """Checks of a module that takes and gives a tensor. All methods belong to the class.
 
-    A Jacobian matrix here has a row for each element that is varied (of the input, or of ``param``) and a column for each element of
-    the output.
+    A Jacobian matrix here has a row for each element that is varied (of the input, or of ``param``) and a column for
+    each element of the output.
     """
 
     @classmethod
@@ -43,7 +43,8 @@ class Jacobian:
         """The Jacobian by the module's ``updateGradInput`` and ``accGradParameters``, one output after the other.
 
         Args:
-            param, dparam: a parameter and its gradient, for the Jacobian with respect to it; by default that of the input.
+            param, dparam: a parameter and its gradient, for the Jacobian with respect to it; by default that of the
+                input.
         """
         columns = []
         for dout in cls._unit_vectors(module.forward(input)):
@@ -106,7 +107,8 @@ class Jacobian:
         maxval: float | None = None,
         perturbation: float | None = None,
     ) -> float:
-        """The largest error of the gradient with respect to the input, at an input drawn from minval (-2) to maxval (2).
+        """The largest error of the gradient with respect to the input, at an input drawn from minval (-2) to maxval
+        (2).
 
         ``input`` is overwritten.
         """

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
-from .. import random
 from ..errors import ArgumentError, TensorTypeError
 from . import _kernels as kernels
 from . import utils
@@ -17,7 +15,7 @@ from ._object import given, need_size, need_tensor
 from .container import Sequential
 from .identity import Identity
 from .lookup import LookupTable
-from .module import Module
+from .module import Module, draw_uniformly
 from .table import MM, ParallelTable
 
 
@@ -51,10 +49,7 @@ class Linear(Module):
         return self
 
     def reset(self, stdv: float | None = None) -> Linear:
-        stdv = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(self.weight.shape[1])
-        random.uniform(self.weight, -stdv, stdv)
-        if self.bias is not None:
-            random.uniform(self.bias, -stdv, stdv)
+        draw_uniformly(stdv, self.weight.shape[1], self.weight, self.bias)
         return self
 
     def _transposed(self) -> torch.Tensor:
@@ -411,10 +406,7 @@ class Bilinear(Module):
     def reset(self, stdv: float | None = None) -> Bilinear:
         if stdv is not None and not stdv > 0:
             raise ArgumentError(f"{self._typename}: stdv must be a positive number, got {stdv!r}")
-        stdv = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(self.weight.shape[1])
-        random.uniform(self.weight, -stdv, stdv)
-        if self.bias is not None:
-            random.uniform(self.bias, -stdv, stdv)
+        draw_uniformly(stdv, self.weight.shape[1], self.weight, self.bias)
         return self
 
     def _pair(self, input: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 
-from .. import types
+from .. import random, types
 from ..errors import ArgumentError
 from . import utils
 from ._flatten import flatten
 from ._object import Object
 
 M = TypeVar("M", bound="Module")
+
+
+def draw_uniformly(stdv: float | None, inputs: int, *parameters: torch.Tensor | None) -> None:
+    """Draw parameters anew, with standard deviation ``stdv`` or, without one, between ±1/√inputs; passes over
+    ``None``.
+    """
+    bound = 1 / math.sqrt(inputs) if stdv is None else stdv * math.sqrt(3)
+    for parameter in parameters:
+        if parameter is not None:
+            random.uniform(parameter, -bound, bound)
 
 
 class Module(Object):
@@ -154,7 +165,7 @@ class Module(Object):
             self.accGradParameters(input, gradOutput, 1)
             self.updateParameters(lr)
 
-    def reset(self, stdv: float | None = None) -> None:
+    def reset(self, stdv: float | None = None) -> Any:
         """Draw the parameters anew, uniformly; ``stdv`` is their standard deviation, by default the class's own."""
 
     # Sharing and copying
@@ -179,7 +190,9 @@ class Module(Object):
         return twin
 
     def clearState(self: M) -> M:
-        """Empty ``output``, ``gradInput`` and the buffers, so that little but the parameters remains; returns the module."""
+        """Empty ``output``, ``gradInput`` and the buffers, so that little but the parameters remains; returns the
+        module.
+        """
         self._cache = None
         return utils.clear(self, "output", "gradInput")
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
-from .. import random
 from ..errors import ArgumentError
 from ..types import Storage
 from . import utils
 from ._kernels import resized
 from ._object import given, need_number, need_size, need_tensor
 from ._pointwise import Pointwise
-from .module import Module
+from .module import Module, draw_uniformly
 
 
 class Abs(Pointwise):
@@ -158,12 +156,6 @@ class MulConstant(Pointwise):
 # With parameters
 
 
-def _draw(parameter: torch.Tensor, stdv: float | None) -> None:
-    """Draw a parameter uniformly; ``stdv`` is the standard deviation, by default that of ±1/√(number of elements)."""
-    bound = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(parameter.numel())
-    random.uniform(parameter, -bound, bound)
-
-
 class _Componentwise(Pointwise):
     """What :class:`Add`, :class:`CAdd` and :class:`CMul` share: a parameter for each element of a sample."""
 
@@ -212,7 +204,7 @@ class Add(_Componentwise):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        _draw(self.bias, stdv)
+        draw_uniformly(stdv, self.bias.numel(), self.bias)
 
     def _over(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         # a single sample has the very size of the bias; anything else is a batch
@@ -255,7 +247,7 @@ class CAdd(_Componentwise):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        _draw(self.bias, stdv)
+        draw_uniformly(stdv, self.bias.numel(), self.bias)
 
     def _diagnose(self, input: torch.Tensor) -> None:
         self._check(self.bias, input)
@@ -296,7 +288,7 @@ class CMul(_Componentwise):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        _draw(self.weight, stdv)
+        draw_uniformly(stdv, self.weight.numel(), self.weight)
 
     def _diagnose(self, input: torch.Tensor) -> None:
         self._check(self.weight, input)
@@ -339,7 +331,7 @@ class Mul(Pointwise):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        _draw(self.weight, stdv)
+        draw_uniformly(stdv, self.weight.numel(), self.weight)
 
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.mul(x, self.weight, out=y)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from .. import random
 from ..errors import ArgumentError, ShapeError, TensorTypeError
 from ..table import Table
 from . import _kernels as kernels
@@ -16,7 +14,7 @@ from . import utils
 from ._guard import describe
 from ._kernels import resized
 from ._object import given, need_size
-from .module import Module
+from .module import Module, draw_uniformly
 
 
 def _weighted_sums(table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
@@ -65,9 +63,8 @@ class SparseLinear(Module):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        stdv = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(self.weight.shape[1])
-        random.uniform(self.weight, -stdv, stdv)
-        random.uniform(self.bias, -stdv, stdv).mul_(0.000001)
+        draw_uniformly(stdv, self.weight.shape[1], self.weight, self.bias)
+        self.bias.mul_(0.000001)
 
     def _entries(self, input: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """All rows of (index, value) one below the other, and the number of them in each sample."""
@@ -300,9 +297,8 @@ class IndexLinear(Module):
                 break
 
     def reset(self, stdv: float | None = None) -> None:
-        stdv = stdv * math.sqrt(3) if stdv else 1 / math.sqrt(self.weight.shape[1])
-        random.uniform(self.weight, -stdv, stdv)
-        random.uniform(self.bias, -stdv, stdv).mul_(0.000001)
+        draw_uniformly(stdv, self.weight.shape[1], self.weight, self.bias)
+        self.bias.mul_(0.000001)
         self.weight[:, : self.normalize] = 0
 
     def parameters(self) -> tuple[list[torch.Tensor], list]:

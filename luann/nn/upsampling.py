@@ -36,8 +36,8 @@ def _neighbours(size: int, enlarged: int) -> tuple[torch.Tensor, torch.Tensor, t
 
     Torch7 computes the distances in single precision, for double tensors on the CPU, too, where PyTorch does not.
     """
-    step = torch.tensor((size - 1) / (enlarged - 1) if enlarged > 1 else 0, dtype=torch.float32)
-    position = torch.arange(enlarged, dtype=torch.float32) * step
+    kind = {"dtype": torch.float32, "device": "cpu"}
+    position = torch.arange(enlarged, **kind) * torch.tensor((size - 1) / max(enlarged - 1, 1), **kind)
     first = position.long()
     return first, (first + 1).clamp_(max=size - 1), (position - first).double()
 

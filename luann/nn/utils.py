@@ -10,6 +10,7 @@ import torch
 from .. import types
 from ..errors import ArgumentError, TensorTypeError
 from ._kernels import resized
+from ._nested import at
 
 
 def check_device(device: torch.device | None) -> None:
@@ -36,15 +37,14 @@ def converted(
     elif isinstance(value, dict):
         for key, v in value.items():
             value[key] = converted(v, dtype, device, cache, floating_only)
-    elif hasattr(value, "_convert"):
-        if id(value) not in cache:
-            cache[id(value)] = value, value
-            value._convert(dtype, device, cache)
+    elif hasattr(value, "_convert") and id(value) not in cache:
+        cache[id(value)] = value, value
+        value._convert(dtype, device, cache)
     return value
 
 
 def _converted_tensor(tensor: torch.Tensor, dtype: torch.dtype, device: torch.device, cache: dict) -> torch.Tensor:
-    if tensor.dtype is dtype and (tensor.device == device or (tensor.device.type == device.type and device.index is None)):
+    if tensor.dtype is dtype and at(tensor, device):
         return tensor
     # A cache entry keeps its key's object alive, so that an id or address is not used again meanwhile.
     key = ("tensor", id(tensor))

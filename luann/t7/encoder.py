@@ -229,7 +229,7 @@ class Encoder:
             low, high = 0, total
         elif not value.numel():
             bare = True
-        elif high - low < total:
+        elif high - low < total or value.numel() < total:
             low, high, users = self._need(key)
             if users == 1 and value.numel() < high - low:
                 value = value.contiguous()

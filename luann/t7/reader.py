@@ -32,7 +32,7 @@ from ..types import DTYPES, Storage, classes
 from .binary import Damage, whole
 from .frames import NOTHING, ObjectFrame, TableFrame
 from .longsize import find_long_size
-from .memory import NUMPY
+from .memory import NUMPY, keep_whole
 from .payloads import FIELDS, Steps, payloads, plain
 from .source import open_source
 from .values import Function, Unknown
@@ -391,8 +391,12 @@ class Reader:
             storage.tensor = storage.tensor.to(self._device)
         memory = storage.tensor.untyped_storage()
         if elements:
-            return tensor.set_(memory, offset, size, stride)
-        return tensor.set_(memory, 0, size or (0,), stride or (1,))
+            tensor.set_(memory, offset, size, stride)
+        else:
+            tensor.set_(memory, 0, size or (0,), stride or (1,))
+        if elements < held or last + 1 - offset < held or not elements:
+            keep_whole(tensor)
+        return tensor
 
     # Errors
 

@@ -100,7 +100,8 @@ for epoch = 1, opt.epochs do
    tested, outputs = test()
    print(string.format('epoch %d: training %.4f, test %.4f', epoch, trained, tested))
    log:write(string.format('%d,%.17g,%.17g\n', epoch, trained, tested))
-   torch.save(opt.save .. '/checkpoint.t7', {model = model, optimState = optimState, confusion = confusion, opt = opt})
+   local checkpoint = {model = model, optimState = optimState, confusion = confusion, opt = opt}
+   torch.save(opt.save .. '/checkpoint.t7', checkpoint)
 end
 losses:close()
 log:close()

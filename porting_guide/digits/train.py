@@ -99,7 +99,8 @@ for epoch in range(1, opt.epochs + 1):
     tested, outputs = test()
     print("epoch %d: training %.4f, test %.4f" % (epoch, trained, tested))
     log.write("%d,%.17g,%.17g\n" % (epoch, trained, tested))
-    torch.save({"model": model, "optimState": optimState, "confusion": confusion, "opt": opt}, opt.save + "/checkpoint.pt")
+    checkpoint = {"model": model, "optimState": optimState, "confusion": confusion, "opt": opt}
+    torch.save(checkpoint, opt.save + "/checkpoint.pt")
 
 losses.close()
 log.close()

@@ -8,22 +8,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from ... import random
 from ...errors import ArgumentError
 from .. import _kernels as kernels
 from .. import utils
 from .._object import given, need_size, need_tensor
-from ..module import Module
+from ..module import Module, draw_uniformly
 
 C = TypeVar("C", bound="_Convolution")
-
-
-def draw_uniformly(module: Module, stdv: float | None, inputs: int) -> None:
-    """Draw weight and bias anew, with standard deviation ``stdv`` or, without one, between ±1/√inputs."""
-    bound = 1 / math.sqrt(inputs) if stdv is None else stdv * math.sqrt(3)
-    random.uniform(module.weight, -bound, bound)
-    if module.bias is not None:
-        random.uniform(module.bias, -bound, bound)
 
 
 class _Convolution(Module):
@@ -83,7 +74,7 @@ class _Convolution(Module):
         return self
 
     def reset(self, stdv: float | None = None) -> None:
-        draw_uniformly(self, stdv, math.prod(self._k(self)) * self.nInputPlane)
+        draw_uniformly(stdv, math.prod(self._k(self)) * self.nInputPlane, self.weight, self.bias)
 
     # What a subclass changes
 

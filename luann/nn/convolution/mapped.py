@@ -12,8 +12,8 @@ from ...errors import ArgumentError
 from .. import _kernels as kernels
 from .._guard import describe
 from .._object import given, need_size, need_tensor
-from ..module import Module
-from ._base import _Convolution, draw_uniformly
+from ..module import Module, draw_uniformly
+from ._base import _Convolution
 
 SPARSE = 16
 """From this many times fewer connections than there could be, each is computed on its own; below, a kernel of zeros
@@ -46,7 +46,7 @@ class _ConvolutionMap(_Convolution, axes="WH"):
 
     def reset(self, stdv: float | None = None) -> None:
         if stdv is not None:
-            draw_uniformly(self, stdv, 1)
+            draw_uniformly(stdv, 1, self.weight, self.bias)
             return
         to = self.connTable[:, 1].long() - 1
         inputs = torch.bincount(to, minlength=self.nOutputPlane)

@@ -9,8 +9,7 @@ import torch
 from .. import _kernels as kernels
 from .._kernels import resized
 from .._object import given, need_size, need_tensor
-from ..module import Module
-from ._base import draw_uniformly
+from ..module import Module, draw_uniformly
 
 
 class _SubSampling(Module):
@@ -92,7 +91,7 @@ class SpatialSubSampling(_SubSampling):
         self._allocate(nInputPlane)
 
     def reset(self, stdv: float | None = None) -> None:
-        draw_uniformly(self, stdv, self.kW * self.kH)
+        draw_uniformly(stdv, self.kW * self.kH, self.weight, self.bias)
 
     def _windows(self) -> tuple:
         return (self.kH, self.kW), (self.dH, self.dW), (0, 0), False, True, 1
@@ -129,7 +128,7 @@ class TemporalSubSampling(_SubSampling):
         self._allocate(inputFrameSize)
 
     def reset(self, stdv: float | None = None) -> None:
-        draw_uniformly(self, stdv, self.kW)
+        draw_uniformly(stdv, self.kW, self.weight, self.bias)
 
     def _image(self, input: torch.Tensor) -> torch.Tensor:
         return input.unsqueeze(-3)  # a plane of frames

@@ -7,8 +7,8 @@ import torch
 from .. import _kernels as kernels
 from .._kernels import resized
 from .._object import given, need_size, need_tensor
-from ..module import Module
-from ._base import _Convolution, draw_uniformly
+from ..module import Module, draw_uniformly
+from ._base import _Convolution
 
 
 class TemporalConvolution(Module):
@@ -40,7 +40,7 @@ class TemporalConvolution(Module):
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        draw_uniformly(self, stdv, self.kW * self.inputFrameSize)
+        draw_uniformly(stdv, self.kW * self.inputFrameSize, self.weight, self.bias)
 
     def _diagnose(self, input: torch.Tensor) -> None:
         shape = need_tensor(input).shape
@@ -129,7 +129,7 @@ class TemporalRowConvolution(_Convolution):
         self._allocate((inputFrameSize, 1, kW), (inputFrameSize,))
 
     def reset(self, stdv: float | None = None) -> None:
-        draw_uniformly(self, stdv, self.kW * self.inputFrameSize)
+        draw_uniformly(stdv, self.kW * self.inputFrameSize, self.weight, self.bias)
 
     def _diagnose(self, input: torch.Tensor) -> None:
         shape = need_tensor(input).shape

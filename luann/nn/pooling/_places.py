@@ -92,8 +92,25 @@ class _KeepsPlaces(Module):
         self.clearState()
 
 
-class _MaxPooling(_KeepsPlaces):
-    """Max pooling with windows of one size. A subclass has its ``_settings``, and names the sizes it saw."""
+class _Windows(Module):
+    """Pooling over windows of one size, which a subclass tells by its ``_settings``."""
+
+    def _settings(self) -> tuple:
+        """Kernel, stride, padding, dilation and ceil_mode, as PyTorch takes them."""
+        raise NotImplementedError
+
+    def _diagnose(self, input: torch.Tensor) -> None:
+        kernel, _, padding, dilation, _ = self._settings()
+        dims = len(kernel)
+        what = "planes x H x W" if dims == 2 else "planes x T x H x W"
+        self._want(need_tensor(input).dim() in (dims + 1, dims + 2), f"{what}, or a batch of these", input)
+        least = [d * (k - 1) + 1 - 2 * p for k, p, d in zip(kernel, padding, dilation)]
+        fits = all(n >= m for n, m in zip(input.shape[-dims:], least))
+        self._want(fits, f"planes of at least {'x'.join(map(str, least))}", input)
+
+
+class _MaxPooling(_Windows, _KeepsPlaces):
+    """Max pooling, with the places of the maxima. A subclass names the sizes it saw."""
 
     ceil_mode = False
     _extent: tuple[str, ...] = ()
@@ -109,9 +126,6 @@ class _MaxPooling(_KeepsPlaces):
         self.ceil_mode = False
         return self
 
-    def _settings(self) -> tuple:
-        raise NotImplementedError
-
     def _find(self, input: torch.Tensor) -> torch.Tensor:
         return kernels.max_pool(input, self._settings())[1]
 
@@ -126,15 +140,6 @@ class _MaxPooling(_KeepsPlaces):
 
     def _encode(self, places: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         return places + 1
-
-    def _diagnose(self, input: torch.Tensor) -> None:
-        kernel, _, padding, dilation, _ = self._settings()
-        dims = len(kernel)
-        what = "planes x H x W" if dims == 2 else "planes x T x H x W"
-        self._want(need_tensor(input).dim() in (dims + 1, dims + 2), f"{what}, or a batch of these", input)
-        least = [d * (k - 1) + 1 - 2 * p for k, p, d in zip(kernel, padding, dilation)]
-        fits = all(n >= m for n, m in zip(input.shape[-dims:], least))
-        self._want(fits, f"planes of at least {'x'.join(map(str, least))}", input)
 
     def _pool(self, input: torch.Tensor) -> torch.Tensor:
         places = None if self._cache is None else self._cache[1]

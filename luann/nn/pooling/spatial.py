@@ -11,7 +11,7 @@ from .._kernels import _private, resized
 from .._object import given, need_size, need_tensor
 from ..module import Module
 from . import _kernels as kernels
-from ._places import _KeepsPlaces, _MaxPooling
+from ._places import _KeepsPlaces, _MaxPooling, _Windows
 
 _IMAGES = "planes x H x W, or a batch of these"
 
@@ -103,7 +103,7 @@ class SpatialDilatedMaxPooling(SpatialMaxPooling):
         return f"{super().__tostring__()[:-1]}, {self.dilationW},{self.dilationH})"
 
 
-class SpatialAveragePooling(Module):
+class SpatialAveragePooling(_Windows):
     """The mean of each kW x kH window.
 
     Input: planes x H x W, or a batch of these. Output: as that of :class:`SpatialMaxPooling`.
@@ -162,11 +162,6 @@ class SpatialAveragePooling(Module):
 
     def _settings(self) -> tuple:
         return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
-
-    def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
-        tall, wide = self.kH - 2 * self.padH, self.kW - 2 * self.padW
-        self._want(input.shape[-2] >= tall and input.shape[-1] >= wide, f"at least {tall} rows of {wide}", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         output = kernels.average_pool_into(self.output, input, self._settings(), self.count_include_pad)

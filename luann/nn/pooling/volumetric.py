@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from .._object import given, need_size, need_tensor
-from ..module import Module
+from .._object import given, need_size
 from . import _kernels as kernels
-from ._places import _MaxPooling
+from ._places import _MaxPooling, _Windows
 
 
 class VolumetricMaxPooling(_MaxPooling):
@@ -126,7 +125,7 @@ class VolumetricDilatedMaxPooling(VolumetricMaxPooling):
         return f"{super().__tostring__()[:-1]}, {self.dilationT},{self.dilationW},{self.dilationH})"
 
 
-class VolumetricAveragePooling(Module):
+class VolumetricAveragePooling(_Windows):
     """The mean of each kT x kW x kH window.
 
     Input: planes x T x H x W, or a batch of these. Output: the same number of planes, of ``⌊(T - kT) / dT⌋ + 1`` by the
@@ -153,12 +152,6 @@ class VolumetricAveragePooling(Module):
 
     def _settings(self) -> tuple:
         return (self.kT, self.kH, self.kW), (self.dT, self.dH, self.dW), (0, 0, 0), (1, 1, 1), False
-
-    def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(need_tensor(input).dim() in (4, 5), "planes x T x H x W, or a batch of these", input)
-        least = self._settings()[0]
-        fits = all(n >= k for n, k in zip(input.shape[-3:], least))
-        self._want(fits, f"planes of at least {'x'.join(map(str, least))}", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         return kernels.average_pool_into(self.output, input, self._settings(), True)

@@ -1,0 +1,337 @@
+"""Runs a copy of a net in which every layer gets what the layer before it saved."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .. import nn
+from ..show.layers import children
+from ..show.objects import class_name
+from ..t7 import Unknown
+from .compare import Memory, compare, emptied, is_empty, memory_of, overlap, with_saved_noise
+
+
+@dataclass
+class Layer:
+    """What was found about a module; the top of :mod:`luann.check` explains the fields."""
+
+    path: str
+    class_name: str
+    status: str = "unchecked"
+    difference: float | None = None
+    tolerance: float | None = None
+    together: str | None = None
+    reason: str | None = None
+
+
+class Missing:
+    """Stands for a value that is not in the file and cannot be computed.
+
+    Attributes:
+        reason: why.
+        failed: whether luann tried and failed.
+    """
+
+    def __init__(self, reason: str, failed: bool = False) -> None:
+        self.reason = reason
+        self.failed = failed
+
+
+@dataclass(eq=False)
+class _Node:
+    """A module of the net.
+
+    Attributes:
+        twin: its copy.
+        saved: its output in the file; ``None`` if there is none.
+        layer: what is found about it; ``None`` for a container that only hands on what its modules computed.
+        calls: its runs.
+        runs: how many of these are done the second time.
+    """
+
+    path: str
+    module: Any
+    twin: Any
+    saved: Any
+    layer: Layer | None
+    calls: list[_Call] = field(default_factory=list)
+    runs: int = 0
+
+
+@dataclass(eq=False)
+class _Call:
+    """A run of a module, as the memory of the saved outputs tells it.
+
+    Attributes:
+        memory: that of the saved output.
+        in_place: whether it is that of the input as well, changed by the module.
+        writes: whether this run filled it, other than one whose output is a view of the input.
+        overwriter: the next run that filled some of it.
+    """
+
+    node: _Node
+    memory: Memory
+    in_place: bool
+    writes: bool
+    overwriter: _Call | None = None
+
+    @property
+    def is_last(self) -> bool:
+        return self is self.node.calls[-1]
+
+
+def modules_of(model: Any) -> list[tuple[str, Any]]:
+    """The modules of a net with their paths, a container before its children, each once."""
+    found: dict[int, tuple[str, Any]] = {}
+
+    def enter(module: Any, path: str) -> None:
+        if id(module) not in found:
+            found[id(module)] = path, module
+            for place, child in children(module):
+                enter(child, f"{path}.{place}".removeprefix("."))
+
+    enter(model, "")
+    return list(found.values())
+
+
+class Run:
+    """Runs a copy of a net twice: first to see who gives what to whom and whose memory is used again, then to compare.
+
+    Containers compute with their own code, so that inputs go the way they do in this net; each module that they call is
+    called through here. What it gives to the modules after it is its saved output, or, where something wrote over that
+    in the file, what it computes. The latter is given as it is and not copied: what was changed in place before
+    somebody read it is so again.
+
+    Args:
+        model: the net, which stays as it is.
+        tolerance: how large differences may be.
+        train: in which mode to compute, in place of that of each module.
+    """
+
+    def __init__(self, model: Any, tolerance: float | None = None, train: bool | None = None) -> None:
+        self._tolerance = tolerance
+        self._comparing = False
+        self._returned: list[list[tuple[_Node, Any]]] = []  # for each container that computes: by its modules so far
+        self._trace: list[_Call] = []
+        self._nodes: dict[int, _Node] = {}  # by the id of the module
+        memo: dict[int, Any] = {}
+        self._model = copy.deepcopy(model, memo)
+        for path, module in modules_of(model):
+            output = _fields(module).get("output")
+            twin = memo[id(module)]
+            node = _Node(path, module, twin, None if is_empty(output) else output, Layer(path, class_name(module)))
+            self._nodes[id(module)] = node
+            if train is not None and isinstance(twin, nn.Module):
+                twin.train = train
+            _fields(twin)["updateOutput"] = self._caller(node)
+
+    def _caller(self, node: _Node) -> Callable[[Any], Any]:
+        return lambda input: self._called(node, input)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether the file holds the output of any module."""
+        return any(node.saved is not None for node in self._nodes.values())
+
+    def layers(self, input: Any = None) -> list[Layer]:
+        """What is found about the layers.
+
+        Args:
+            input: of the net, if it is known.
+        """
+        for self._comparing in (False, True):
+            self._model.updateOutput(
+                Missing("its input is not in the file") if input is None else copy.deepcopy(input)
+            )
+            if not self._comparing:
+                self._find_overwriters()
+                for node in self._nodes.values():  # what is computed now must not touch what was saved
+                    if isinstance(node.twin, nn.Module):
+                        node.twin.output = emptied(node.twin.output)
+        return self._results()
+
+    # One run of a module
+
+    def _called(self, node: _Node, input: Any) -> Any:
+        value = (self._container if children(node.module) else self._leaf)(node, input)
+        if self._returned:
+            self._returned[-1].append((node, value))
+        return value
+
+    def _leaf(self, node: _Node, input: Any) -> Any:
+        if not self._comparing:
+            return self._traced(node, input)
+        if isinstance(node.module, Unknown):
+            return self._judged(node, Missing("luann does not know this class"))
+        missing = next(_missing(input), None)
+        if missing is not None:
+            return self._judged(node, missing)
+        before = copy.deepcopy(input) if _is_in_place(node.twin) else None
+        return self._judged(node, self._computed(node, input), before)
+
+    def _computed(self, node: _Node, input: Any) -> Any:
+        """A module's output, or why there is none."""
+        state = torch.random.get_rng_state()
+        try:
+            output = with_saved_noise(node.twin, input)
+            if output is None:
+                output = type(node.twin).updateOutput(node.twin, input)
+        except RecursionError:
+            raise
+        except Exception as error:
+            return _failure(error)
+        if not torch.equal(state, torch.random.get_rng_state()):
+            return Missing("it is random, and what it drew was not saved")
+        return output
+
+    def _container(self, node: _Node, input: Any) -> Any:
+        self._returned.append([])
+        computed: Any
+        try:
+            if isinstance(node.module, Unknown):
+                computed = Missing("luann does not know this class")
+            else:
+                computed = type(node.twin).updateOutput(node.twin, input)
+        except RecursionError:
+            raise
+        except Exception as error:
+            missing = _missing([input, *(value for _, value in self._returned[-1])])
+            computed = next(missing, None) or _failure(error)
+        self._call_the_others(node, computed)
+        returned = self._returned.pop()
+        given = [input, *(value for _, value in returned)]
+        if isinstance(computed, Missing) and not computed.failed:
+            computed = _collected(node, returned) or computed
+        if isinstance(computed, Missing):  # then there is nothing to tell that its modules do not tell
+            passes = node.saved is None and not computed.failed and not isinstance(node.module, Unknown)
+        else:
+            passes = _hands_on(computed, given)
+        if passes:
+            node.layer = None
+            return computed
+        return self._judged(node, computed) if self._comparing else self._traced(node, given)
+
+    def _call_the_others(self, node: _Node, computed: Any) -> None:
+        """Call the modules that a container has not called, as where it stopped for want of an input."""
+        called = {id(child) for child, _ in self._returned[-1]}
+        input = Missing("what its container gives it is not known")
+        if isinstance(computed, Missing) and not (computed.failed or isinstance(node.module, Unknown)):
+            input = computed
+        for _, module in children(node.module):
+            child = self._nodes[id(module)]
+            if id(child) not in called:
+                self._called(child, input)
+
+    # The first time
+
+    def _traced(self, node: _Node, given: Any) -> Any:
+        value = Missing("") if node.saved is None else _fields(node.twin)["output"]
+        memory = memory_of(value)
+        aliases = overlap(memory, memory_of(given))
+        in_place = aliases and (_is_in_place(node.twin) or isinstance(node.module, Unknown))
+        call = _Call(node, memory, in_place, in_place or not aliases)
+        node.calls.append(call)
+        self._trace.append(call)
+        return value
+
+    def _find_overwriters(self) -> None:
+        writers: dict[int, list[_Call]] = defaultdict(list)  # by storage, the last one first
+        for call in reversed(self._trace):
+            storages = {storage for storage, _, _ in call.memory}
+            later = (writer for storage in storages for writer in reversed(writers[storage]))
+            call.overwriter = next((writer for writer in later if overlap(writer.memory, call.memory)), None)
+            if call.writes:
+                for storage in storages:
+                    writers[storage].append(call)
+
+    # The second time
+
+    def _judged(self, node: _Node, computed: Any, before: Any = None) -> Any:
+        """Compare an output with the saved one; returns what the modules after it get.
+
+        Args:
+            computed: the output.
+            before: what an input was that has been overwritten with the output.
+        """
+        call = node.calls[node.runs] if node.runs < len(node.calls) else None
+        node.runs += 1
+        layer, saved = node.layer, node.saved
+        if layer is None or (call is not None and not call.is_last):
+            return computed  # what is in the file is of a later run
+        overwritten = call is not None and call.overwriter is not None
+        if isinstance(computed, Missing):
+            layer.reason = computed.reason
+            layer.status = "differs" if computed.failed else "unchecked"
+            return Missing("its input is not in the file") if saved is None or overwritten else copy.deepcopy(saved)
+        if saved is None:
+            layer.reason = "no output saved"
+            return computed
+        if overwritten:
+            return computed  # _results() tells the rest
+        found = compare(computed, saved, self._tolerance)
+        if not found.agree and before is not None and compare(before, saved, self._tolerance).agree:
+            layer.reason = "what it did in place was undone by backward before the net was saved"
+            return computed
+        layer.status = "agrees" if found.agree else "differs"
+        layer.difference, layer.tolerance, layer.reason = found
+        return copy.deepcopy(saved)
+
+    def _results(self) -> list[Layer]:
+        for call in reversed(self._trace):
+            layer, by = call.node.layer, call.overwriter
+            if layer is None or not call.is_last or by is None or layer.reason is not None:
+                continue
+            place = by.node.path or "the whole"
+            if by.in_place and by.node.layer is not None:
+                layer.together, layer.status = by.node.path, by.node.layer.status
+                layer.reason = f"overwritten in place by {place}"
+            else:
+                layer.reason = f"its memory was used again by {place}"
+        for node in self._nodes.values():
+            if node.layer is not None and node.layer.reason is None and node.runs > 1:
+                node.layer.reason = f"runs {node.runs} times, of which the last one is compared"
+        return [node.layer for node in self._nodes.values() if node.layer is not None]
+
+
+def _fields(module: Any) -> dict[Any, Any]:
+    return module.fields if isinstance(module, Unknown) else module.__dict__
+
+
+def _is_in_place(module: Any) -> bool:
+    return bool(_fields(module).get("inplace"))
+
+
+def _failure(error: Exception) -> Missing:
+    return Missing(f"luann fails: {' '.join(str(error).split())}", failed=True)
+
+
+def _missing(value: Any) -> Iterator[Missing]:
+    """What is missing in a nested table."""
+    if isinstance(value, Missing):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for v in value.values() if isinstance(value, dict) else value:
+            yield from _missing(v)
+
+
+def _hands_on(output: Any, given: list[Any]) -> bool:
+    """Whether an output is one of the values given, or a list of such."""
+    if any(output is value for value in given):
+        return True
+    return isinstance(output, list) and bool(output) and all(any(v is g for g in given) for v in output)
+
+
+def _collected(node: _Node, returned: list[tuple[_Node, Any]]) -> Any:
+    """What a container that cannot compute would return, where it saved just what its modules saved; else ``None``."""
+    values = {id(child.saved): value for child, value in returned if child.saved is not None}
+    if id(node.saved) in values:
+        return values[id(node.saved)]
+    if isinstance(node.saved, list) and all(id(v) in values for v in node.saved):
+        return [values[id(v)] for v in node.saved]
+    return None
