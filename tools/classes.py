@@ -128,7 +128,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "BatchNormalization": "`nn.BatchNorm1d`",
         "SpatialBatchNormalization": "`nn.BatchNorm2d`",
         "VolumetricBatchNormalization": "`nn.BatchNorm3d`",
-        "LayerNormalization": "`nn.LayerNorm`",
+        "LayerNormalization": "`nn.LayerNorm` (Torch7's takes the means of a batch in the wrong order)",
         "Normalize": "`F.normalize`",
         "SpatialCrossMapLRN": "`nn.LocalResponseNorm`",
         "SpatialSubtractiveNormalization": "",
@@ -279,6 +279,11 @@ def page() -> str:
         for name, nearest in classes.items():
             about = summary(getattr(nn, name)), DIFFERENCES.get(name, ""), nearest or "–"
             lines.append(f"| `{name}` | {' | '.join(about)} |")
+    lines += [
+        "",
+        "Beside the classes: `nn.utils`, `nn.tables` (connection tables), `nn.Jacobian` and `nn.SparseJacobian` (gradient checks).",
+        "Not here: `nn.hessian`, an experiment that patched second derivatives into some classes.",
+    ]
     return "\n".join(lines) + "\n"
 
 
