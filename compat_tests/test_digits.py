@@ -80,6 +80,13 @@ def test_all_losses_equal_those_of_plain_pytorch_with_autograd(run):
     assert max(abs(a - b) / b for a, b in zip(got, wanted, strict=True)) < 1e-8
 
 
+def test_port_stands_beside_the_script_line_by_line():
+    lua, python = ((DIGITS / name).read_text().splitlines() for name in ("train.lua", "train.py"))
+    assert len(lua) == len(python)
+    without_counterpart = {"", "end", "local tested"}
+    assert all((line.strip() in without_counterpart) == (not port) for line, port in zip(lua, python))
+
+
 def test_it_learns(run):
     folder, _ = run
     with open(folder / "run" / "epochs.csv") as file:

@@ -1,4 +1,4 @@
-"""Lua's table, as a dict: string keys read as attributes, any object may be a key."""
+"""Lua's table, as a dict: string keys read as attributes, any object may be a key; and as a list."""
 
 from __future__ import annotations
 
@@ -45,6 +45,20 @@ def _is_odd(key: Any) -> bool:
 
 def _stored(key: Any) -> Any:
     return _Key(key) if _is_odd(key) else key
+
+
+class Shuffled(list):
+    """A list from a file where its entries stood in another order; as long as none is added or removed, it is saved so.
+
+    Attributes:
+        order: the keys, from 1, in the order of the file.
+    """
+
+    __slots__ = ("order",)
+
+    def __init__(self, values: Iterable = (), order: list[int] | None = None) -> None:
+        super().__init__(values)
+        self.order = order or []
 
 
 class Table(dict):

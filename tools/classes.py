@@ -281,7 +281,7 @@ def page() -> str:
             lines.append(f"| `{name}` | {' | '.join(about)} |")
     lines += [
         "",
-        "Beside the classes: `nn.utils`, `nn.tables` (connection tables), `nn.Jacobian` and `nn.SparseJacobian` (gradient checks).",
+        "Besides: `nn.utils`, `nn.tables` (connection tables), `nn.Jacobian`, `nn.SparseJacobian` (gradient checks).",
         "Not here: `nn.hessian`, an experiment that patched second derivatives into some classes.",
     ]
     return "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -86,6 +87,21 @@ class _Call:
         return self is self.node.calls[-1]
 
 
+class _Intercepted:
+    """Stands in a copied module for its method ``updateOutput``."""
+
+    def __init__(self, called: Callable[[_Node, Any], Any], node: _Node) -> None:
+        self._called = called
+        self._node = node
+
+    def __call__(self, input: Any) -> Any:
+        return self._called(self._node, input)
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        """The plain method, for a copy that a container makes of a module while it computes."""
+        return types.MethodType(type(self._node.twin).updateOutput, memo.get(id(self._node.twin), self._node.twin))
+
+
 def modules_of(model: Any) -> list[tuple[str, Any]]:
     """The modules of a net with their paths, a container before its children, each once."""
     found: dict[int, tuple[str, Any]] = {}
@@ -129,10 +145,7 @@ class Run:
             self._nodes[id(module)] = node
             if train is not None and isinstance(twin, nn.Module):
                 twin.train = train
-            _fields(twin)["updateOutput"] = self._caller(node)
-
-    def _caller(self, node: _Node) -> Callable[[Any], Any]:
-        return lambda input: self._called(node, input)
+            _fields(twin)["updateOutput"] = _Intercepted(self._called, node)
 
     @property
     def has_outputs(self) -> bool:
@@ -206,13 +219,11 @@ class Run:
         self._call_the_others(node, computed)
         returned = self._returned.pop()
         given = [input, *(value for _, value in returned)]
-        if isinstance(computed, Missing) and not computed.failed:
-            computed = _collected(node, returned) or computed
-        if isinstance(computed, Missing):  # then there is nothing to tell that its modules do not tell
-            passes = node.saved is None and not computed.failed and not isinstance(node.module, Unknown)
-        else:
-            passes = _hands_on(computed, given)
-        if passes:
+        collected = _collected(node, returned)
+        if collected is not None:
+            node.layer = None
+            return collected if isinstance(computed, Missing) else computed
+        if node.saved is None and _nothing_to_tell(node, computed, given):
             node.layer = None
             return computed
         return self._judged(node, computed) if self._comparing else self._traced(node, given)
@@ -320,18 +331,19 @@ def _missing(value: Any) -> Iterator[Missing]:
             yield from _missing(v)
 
 
-def _hands_on(output: Any, given: list[Any]) -> bool:
-    """Whether an output is one of the values given, or a list of such."""
-    if any(output is value for value in given):
-        return True
-    return isinstance(output, list) and bool(output) and all(any(v is g for g in given) for v in output)
-
-
 def _collected(node: _Node, returned: list[tuple[_Node, Any]]) -> Any:
-    """What a container that cannot compute would return, where it saved just what its modules saved; else ``None``."""
+    """The output of a container that saved just what its modules saved, made of what they returned; else ``None``."""
     values = {id(child.saved): value for child, value in returned if child.saved is not None}
     if id(node.saved) in values:
         return values[id(node.saved)]
     if isinstance(node.saved, list) and all(id(v) in values for v in node.saved):
         return [values[id(v)] for v in node.saved]
     return None
+
+
+def _nothing_to_tell(node: _Node, computed: Any, given: list[Any]) -> bool:
+    """Whether a container without a saved output only hands on, so that its modules tell it all."""
+    if isinstance(computed, Missing):
+        return not (computed.failed or isinstance(node.module, Unknown))
+    values = computed if isinstance(computed, list) else [computed]
+    return all(any(v is g for g in given) for v in values)

@@ -11,6 +11,7 @@ import torch
 
 from .. import types
 from ..errors import ArgumentError, ShapeError, TensorTypeError
+from ..table import Shuffled
 from . import utils
 from ._guard import describe, guard
 
@@ -29,6 +30,7 @@ class Object:
 
     _typename = "nn.Object"
     _version = 1
+    _empty_is_list = True  # an empty Lua table may be a list or a record; in nn it is a list
 
     def __init_subclass__(cls, typename: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -110,9 +112,7 @@ class Object:
 
     def _restore(self, fields: dict, version: int) -> None:
         """Take the fields that a file holds. ``version`` is that of the class which wrote them."""
-        for name, value in fields.items():
-            # An empty Lua table may be a list or a record; in nn it is a list.
-            self.__dict__[name] = [] if isinstance(value, dict) and not value else value
+        self.__dict__.update(fields)
         if types.is_cuda_typename(fields.get("_type") or ""):  # unless it was loaded elsewhere
             tensors = (v for v in fields.values() if isinstance(v, torch.Tensor) and v.is_floating_point())
             self._type = next(map(types.typename, tensors), self._type)
@@ -213,7 +213,7 @@ def _picklable(value: Any) -> Any:
         if handle is None:
             handle = _tensors[id(value)] = _Pickled(value)
         return handle
-    if type(value) is list:
+    if type(value) in (list, Shuffled):
         return [_picklable(v) for v in value]
     return value
 

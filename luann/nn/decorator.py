@@ -354,7 +354,10 @@ class WeightNorm(Decorator):
             module = self.modules[0]
             self.weight = module.weight = self.v.new_empty(tuple(self.weightSize))
             self.gradWeight = module.gradWeight = torch.zeros_like(self.weight)
+            norm, scale = self._norm, self._scale
+            self._norm, self._scale = torch.empty_like(norm), torch.empty_like(scale)
             self.updateWeight()
+            self._norm, self._scale = norm, scale  # as the last forward left them
 
     def _front(self, weight: torch.Tensor) -> torch.Tensor:
         """A view of ``weight`` with the dimension of the outputs first."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from .._notes import apart
 from . import utils
 from ._kernels import resized
 from ._object import given, need_number
@@ -24,13 +25,17 @@ def handed_on(mine: Any, given: Any) -> Any:
     return given.detach()
 
 
+def own(given: Any) -> Any:
+    """What a file says the output or gradInput of such a layer is: it may be the very tensor of another module."""
+    return apart(given) if isinstance(given, torch.Tensor) else given
+
+
 class _HandingOn(Module):
     """What layers share whose output is their input."""
 
     def _restore(self, fields: dict, version: int) -> None:
         super()._restore(fields, version)
-        # in a file they may be the very tensors of another module, or of the caller
-        self.output, self.gradInput = handed_on(None, self.output), handed_on(None, self.gradInput)
+        self.output, self.gradInput = own(self.output), own(self.gradInput)
 
     def updateOutput(self, input: Any) -> Any:
         self.output = handed_on(self.output, input)

@@ -286,8 +286,6 @@ class IndexLinear(Module):
 
     def _restore(self, fields: dict, version: int) -> None:
         super()._restore(fields, version)
-        if isinstance(self.gradInput, torch.Tensor):  # before the first backward
-            self.gradInput = []
         for name in ("cumSumSizes", "keys", "gradWeight"):
             entries = self.running[name]
             if not entries:

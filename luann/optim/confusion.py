@@ -63,8 +63,9 @@ class ConfusionMatrix:
         self._targ_idx = self.mat.new_empty(0)
 
     def _restore(self, fields: Mapping[str, Any], version: int) -> None:
-        ConfusionMatrix.__init__(self, fields["nclasses"])  # older versions of optim saved fewer fields
-        self.__dict__.update(fields)
+        self.__dict__.update(fields)  # in the order of the file
+        for name, value in vars(ConfusionMatrix(fields["nclasses"])).items():
+            self.__dict__.setdefault(name, value)  # older versions of optim saved fewer fields
 
     def add(self, prediction: float | Tensor | Sequence[float], target: float | Tensor | Sequence[float]) -> None:
         """Count one sample.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError
-from .state import Feval, evaluate, kept, no_autograd, option, tables, weighted
+from .state import Feval, evaluate, fusable, kept, no_autograd, option, tables, weighted
 
 
 def sgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[Tensor, list]:
@@ -70,7 +70,7 @@ def sgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple
         elif wds is not None:
             dfdx.add_(weighted("weightDecays", wds, x, state, "decayParameters"))
         v = kept(state, "dfdx", x) if momentum != 0 else None
-        if v is not None and lrs is None and not nesterov and _fusable(x, dfdx, v):
+        if v is not None and lrs is None and not nesterov and _fused_sgd and fusable(x, dfdx, v):
             _fused(x, dfdx, v, rate, momentum, dampening)
         else:
             if v is not None:
@@ -89,17 +89,6 @@ def sgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple
 
 
 _fused_sgd: Any = getattr(torch, "_fused_sgd_", None)  # private to PyTorch; without it the plain operations do the same
-
-
-def _fusable(x: Tensor, dfdx: Tensor, v: Tensor) -> bool:
-    """Whether :func:`_fused` can take these three of one shape: the kernel works on bare memory and checks nothing."""
-    return (
-        _fused_sgd is not None
-        and x.is_cpu and dfdx.is_cpu and v.is_cpu
-        and (x.dtype is torch.float32 or x.dtype is torch.float64)
-        and x.dtype is dfdx.dtype is v.dtype
-        and x.is_contiguous() and dfdx.is_contiguous() and v.is_contiguous()
-    )  # fmt: skip
 
 
 def _fused(x: Tensor, dfdx: Tensor, v: Tensor, rate: float, momentum: float, dampening: float) -> None:

@@ -8,8 +8,10 @@ An optimiser keeps no state of its own. Its settings stand in ``config``, what i
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -72,6 +74,29 @@ def kept(state: Any, name: str, like: Tensor) -> Tensor | None:
     return tensor
 
 
+def buffer(state: Any, name: str, like: Tensor, fill: float | None = None) -> Tensor:
+    """The tensor in the field ``name``, made in the first call.
+
+    Args:
+        like: tensor whose shape, type and device a new one has; what ``name`` holds must have its shape.
+        fill: what a new tensor is filled with; by default its elements are not set.
+    """
+    tensor = kept(state, name, like)
+    if tensor is None:
+        tensor = state[name] = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
+        if fill is not None:
+            tensor.fill_(fill)
+    return tensor
+
+
+def scratch(state: Any, name: str, like: Tensor) -> Tensor:
+    """The tensor in the field ``name`` made to the shape of ``like``: room that keeps nothing from call to call."""
+    tensor = option(state, name)
+    if tensor is None or tensor.dtype != like.dtype or tensor.device != like.device:
+        tensor = state[name] = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
+    return tensor.resize_(like.shape)
+
+
 def evaluate(feval: Feval, x: Tensor) -> tuple[Any, Tensor]:
     """``feval(x)``, checked: f(x) as it came, and df/dx.
 
@@ -87,8 +112,8 @@ def evaluate(feval: Feval, x: Tensor) -> tuple[Any, Tensor]:
     return fx, dfdx
 
 
-def weighted(name: str, weights: Tensor, values: Tensor, state: Any, buffer: str) -> Tensor:
-    """``weights * values``, element by element, in the tensor ``state[buffer]``, made in the first call.
+def weighted(name: str, weights: Tensor, values: Tensor, state: Any, field: str) -> Tensor:
+    """``weights * values``, element by element, in the tensor ``state[field]``, made in the first call.
 
     Args:
         name: the setting that holds ``weights``, for errors.
@@ -98,10 +123,33 @@ def weighted(name: str, weights: Tensor, values: Tensor, state: Any, buffer: str
         raise TensorTypeError(f"{name} must be a tensor, a number for every parameter, got a {type(weights).__name__}")
     if weights.numel() != values.numel():
         raise ShapeError(f"{name} has {weights.numel()} elements for {values.numel()} parameters")
-    product = kept(state, buffer, values)
-    if product is None:
-        product = state[buffer] = torch.empty_like(values, memory_format=torch.contiguous_format)
+    product = buffer(state, field, values)
     return product.copy_(weights.reshape(values.shape)).mul_(values)
+
+
+def value(result: Any) -> float:
+    """f(x) as a number, of a function that returns f(x), or f(x) and more."""
+    return float(result[0] if isinstance(result, (tuple, list)) else result)
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """The scalar product of two tensors of one shape."""
+    return torch.dot(a.reshape(-1), b.reshape(-1)).item()
+
+
+def divide(a: float, b: float) -> float:
+    """``a / b`` as Lua has it: infinity or NaN where ``b`` is zero."""
+    if b:
+        return a / b
+    return math.nan if not a or a != a else math.copysign(math.inf, a) * math.copysign(1, b)
+
+
+def fusable(*tensors: Tensor) -> bool:
+    """Whether PyTorch's fused kernels can take these tensors of one shape: they work on bare memory, check nothing."""
+    dtype = tensors[0].dtype
+    return (dtype is torch.float32 or dtype is torch.float64) and all(
+        [t.is_cpu and t.dtype is dtype and t.is_contiguous() for t in tensors]
+    )
 
 
 class no_autograd:  # named like torch.no_grad
@@ -115,3 +163,32 @@ class no_autograd:  # named like torch.no_grad
 
     def __exit__(self, *_: object) -> None:
         torch._C._set_grad_enabled(self._enabled)
+
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def without_autograd(method: M) -> M:
+    """Run a function that calls others again and again with autograd off, and those others as its caller had it."""
+
+    @functools.wraps(method)
+    def run(*args: Any, **named: Any) -> Any:
+        enabled = torch.is_grad_enabled()
+
+        def restored(argument: Any) -> Any:
+            if not callable(argument) or isinstance(argument, type):  # a class can be a config
+                return argument
+
+            def call(*args: Any) -> Any:
+                torch._C._set_grad_enabled(enabled)
+                try:
+                    return argument(*args)
+                finally:
+                    torch._C._set_grad_enabled(False)
+
+            return call
+
+        with no_autograd():
+            return method(*map(restored, args), **{name: restored(argument) for name, argument in named.items()})
+
+    return run  # type: ignore[return-value]

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._notes import is_whole, original
 from ..errors import ArgumentError, Error
+from ..table import Shuffled
 from ..types import Storage, tensor_typename
-from .memory import NUMPY, is_whole, span, storable
+from .memory import NUMPY, span, storable
 from .output import BUFFER, NoOutput
 from .path import path_to
 from .payloads import fields_of, payloads, version_of, writers
@@ -45,9 +47,10 @@ class Encoder:
         self._alive: list = []  # what the ids and addresses belong to
         self._needed: dict[Any, tuple[int, int, int]] | None = None  # see _Survey
         self._root: Any = None
+        self._stack: list[tuple[Iterator, Any]] = []  # what is being written, and what of it is still to come
         self._handlers: dict[type, Callable[[Any], Contents]] = {
             type(None): self._nil, bool: self._boolean, int: self._int, float: self._float, str: self._text,
-            list: self._list, dict: self._dict, torch.Tensor: self._tensor,
+            list: self._list, Shuffled: self._shuffled, dict: self._dict, torch.Tensor: self._tensor,
         }  # fmt: skip
 
     def write(self, obj: Any) -> None:
@@ -59,7 +62,7 @@ class Encoder:
         self._root = obj
         handlers, out = self._handlers, self._out
         buffer = out.buffer
-        stack: list[tuple[Iterator, Any]] = [(iter((obj,)), None)]
+        stack = self._stack = [(iter((obj,)), None)]
         value: Any = obj
         try:
             while stack:
@@ -184,6 +187,15 @@ class Encoder:
         self._out.ints(len(value) - (sum(v is None for v in value) if type(None) in types else 0))
         return _numbered(value)
 
+    def _shuffled(self, value: Shuffled) -> Contents:
+        order = value.order
+        if len(order) != len(value) or None in set(map(type, value)):
+            return self._list(value)
+        if self._met(3, value):
+            return None
+        self._out.ints(len(value))
+        return _flattened((i, value[i - 1]) for i in order)
+
     def _dict(self, value: dict) -> Contents:
         if self._met(3, value):
             return None
@@ -207,6 +219,7 @@ class Encoder:
         self._out.string(name)
 
     def _tensor(self, tensor: torch.Tensor) -> None:
+        tensor = original(tensor)
         if not self._met(4, tensor):
             self._view(storable(tensor), is_whole(tensor))
 
@@ -312,6 +325,8 @@ class Encoder:
     def _function(self, function: Function) -> Contents:
         out = self._out
         if function.form == 6:  # has no number, and is written again wherever it is met
+            if any(holder is function for _, holder in self._stack):
+                raise ArgumentError("a Lua function that holds itself, which the old form 6 cannot tell: set its form to 8")
             out.ints(6)
         elif self._met(function.form, function):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..table import Table
+from ..table import Shuffled, Table
 from .payloads import Steps
 
 NOTHING = object()
@@ -68,7 +68,8 @@ class TableFrame:
                 n = len(entries)
                 listed = min(entries) == 1 and max(entries) == n
                 if listed:
-                    values = [entries[i] for i in range(1, n + 1)]
+                    values = Shuffled(entries[i] for i in range(1, n + 1))
+                    values.order = keys if len(keys) == n else []
         result = self.result
         if isinstance(result, Table):
             return result._extend(self.spread(), values)
@@ -77,6 +78,8 @@ class TableFrame:
         if result is None:
             return values
         result += values
+        if isinstance(result, Shuffled):
+            result.order = getattr(values, "order", [])
         return result
 
 

@@ -85,13 +85,3 @@ def span(tensor: torch.Tensor) -> tuple[int, int]:
         return 0, 0
     first = tensor.storage_offset()
     return first, first + 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride()))
-
-
-def keep_whole(tensor: torch.Tensor) -> None:
-    """Note on a tensor that its storage is to be saved in full, as it came from a file, however little it uses of it."""
-    tensor._luann_whole = tensor.untyped_storage()._cdata  # type: ignore[attr-defined]
-
-
-def is_whole(tensor: torch.Tensor) -> bool:
-    """Whether :meth:`keep_whole` was said of a tensor, and it still has that storage."""
-    return tensor.__dict__.get("_luann_whole") == tensor.untyped_storage()._cdata

@@ -26,13 +26,14 @@ from typing import Any
 
 import torch
 
+from .._notes import keep_whole
 from ..errors import FormatError
-from ..table import Table
+from ..table import Shuffled, Table
 from ..types import DTYPES, Storage, classes
 from .binary import Damage, whole
 from .frames import NOTHING, ObjectFrame, TableFrame
 from .longsize import find_long_size
-from .memory import NUMPY, keep_whole
+from .memory import NUMPY
 from .payloads import FIELDS, Steps, payloads, plain
 from .source import open_source
 from .values import Function, Unknown
@@ -77,6 +78,8 @@ class Reader:
         self._open_guesses = 0  # tables taken for lists, which their end will show
         self._wrong_guesses: set[int] = set()  # where those begin that turned out to be none
         self._tables: set[int] = set()  # the same, from the pass before
+        self._unfinished: dict[int, Table] = {}  # tables to which something refers before they are complete, by id
+        self._lists: dict[int, tuple[Table, list]] = {}  # the lists that empty tables became, by id of the table
         self._failure: FormatError | None = None  # of an object that had been given an open guess
         self._suspect = ""  # the last unknown class, after which all may be out of step
 
@@ -112,6 +115,7 @@ class Reader:
                         self._memo.popitem()
                     self._source.seek(start)
                 self._stack.clear()
+                self._unfinished.clear()
                 self._open_guesses, self._failure = 0, None
             if complete:
                 return value
@@ -195,7 +199,7 @@ class Reader:
         """Give the innermost object what it asked for; returns the object once it is complete, else NOTHING."""
         frame = self._stack[-1]
         if frame.wants is FIELDS:
-            if type(value) is list:
+            if type(value) in (list, Shuffled):
                 value = Table._from_pairs(list(range(1, len(value) + 1)), value)
             elif not isinstance(value, Table):
                 raise Damage(f"{_kind_of(value)} where the fields of a {frame.name} are wanted", self._source.offset)
@@ -221,8 +225,12 @@ class Reader:
             # the table is not complete: decide now what it will be
             if value.result is None:
                 listed = value.may_be_list() and value.start not in self._tables
-                value.result = [] if listed else Table()
-                self._open_guesses += listed
+                if listed:
+                    value.result = [] if value.keys is None else Shuffled()
+                    self._open_guesses += 1
+                else:
+                    value.result = Table()
+                    self._unfinished[id(value.result)] = value.result
             return value.result
         return value
 
@@ -239,10 +247,12 @@ class Reader:
 
     def _finish_table(self, frame: TableFrame) -> Any:
         value = self._memo[frame.index] = frame.finish()
-        if type(frame.result) is list:
+        if isinstance(frame.result, list):
             self._open_guesses -= 1
             if value is not frame.result:
                 self._wrong_guesses.add(frame.start)
+        elif frame.result is not None:
+            del self._unfinished[id(frame.result)]
         return value
 
     # Functions
@@ -297,6 +307,10 @@ class Reader:
         return obj
 
     def _restore(self, obj: Any, name: str, fields: dict, version: float) -> None:
+        if getattr(obj, "_empty_is_list", False):
+            for key, value in fields.items():
+                if type(value) is Table and not value and id(value) not in self._unfinished:
+                    fields[key] = self._lists.setdefault(id(value), (value, []))[1]
         restore = getattr(obj, "_restore", None)
         try:
             if restore is not None:

@@ -21,6 +21,7 @@ def loadDigits(path):
         for number in re.findall(r"\d+", line): row.append(float(number))
         labels.append(row.pop() + 1)
         images.append(row)
+
     return torch.tensor(images).view(-1, 1, 8, 8).div_(16), torch.tensor(labels)
 
 

@@ -33,10 +33,13 @@ class _KeepsPlaces(Module):
         """Where the maxima are, as Torch7 counts; ``None`` before the first forward of some classes."""
         if self._cache is not None:
             input = self._cache[0]
-            kept = self.__dict__.setdefault("indices", torch.empty(0, dtype=torch.int64, device=input.device))
-            kept.set_(self._to_indices(self._places(input.shape), input.shape).contiguous())
+            places = self._to_indices(self._places(input.shape), input.shape).contiguous()
+            kept = self._kept_indices()
+            if kept is None:
+                kept = self.__dict__["indices"] = torch.empty(0, dtype=torch.int64, device=input.device)
+            kept.set_(places)
             self._cache = None
-        return self.__dict__.get("indices")
+        return self._kept_indices()
 
     @indices.setter
     def indices(self, value: torch.Tensor | None) -> None:
@@ -46,7 +49,7 @@ class _KeepsPlaces(Module):
     def _places(self, shape: tuple[int, ...]) -> torch.Tensor:
         """The places of the last maxima, counted from 0. ``shape`` is the input's, or that of one plane."""
         if self._cache is None:
-            indices = self.__dict__.get("indices")
+            indices = self._kept_indices()
             if indices is None:
                 raise ModuleError("forward must come before")
             return self._from_indices(indices, shape)
@@ -74,14 +77,15 @@ class _KeepsPlaces(Module):
         gradInput.view(*lead, -1).scatter_add_(-1, places, gradOutput)
         return gradInput
 
-    def _restore(self, fields: dict, version: int) -> None:
-        super()._restore(fields, version)
-        indices = self.__dict__.get("indices")
-        if indices is not None:  # once a tensor like any other, converted along by float()
-            self.__dict__["indices"] = indices.long()
+    def _kept_indices(self) -> torch.Tensor | None:
+        kept = self.__dict__.get("indices")
+        if kept is not None and kept.dtype is not torch.int64:  # Torch7's float() converts them, its forward takes it back
+            kept = self.__dict__["indices"] = kept.long()
+        return kept
 
     def _settle(self) -> None:
-        self.indices  # noqa: B018  reading it makes it
+        if self._cache is not None:
+            self.indices  # noqa: B018  reading it makes it
 
     def clearState(self) -> Any:
         utils.clear(self, "indices")

@@ -12,7 +12,7 @@ from .._guard import describe
 from .._kernels import resized
 from .._nested import buffers, copied, zeroed
 from .._object import given, need_size
-from ..identity import handed_on
+from ..identity import handed_on, own
 from ..module import Module
 
 
@@ -114,7 +114,7 @@ class SelectTable(Module):
 
     def _restore(self, fields: dict, version: int) -> None:
         super()._restore(fields, version)
-        self.output = handed_on(None, self.output)  # in a file it may be the very tensor of another module
+        self.output = own(self.output)
 
     def _key(self, input: Any) -> Any:
         """What Python calls the entry."""

@@ -1,0 +1,42 @@
+"""Notes about tensors from a file that matter only when they are saved again.
+
+They are not attributes of the tensors, so that nothing else sees them: a pickle, say.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_whole = WeakTensorKeyDictionary()
+_originals = WeakTensorKeyDictionary()
+
+
+def _place(tensor: torch.Tensor) -> tuple:
+    return tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.shape, tensor.stride()
+
+
+def keep_whole(tensor: torch.Tensor) -> None:
+    """Note that the storage of a tensor is to be saved in full, as it came from a file, however little is used of it."""
+    _whole[tensor] = tensor.untyped_storage()._cdata
+
+
+def is_whole(tensor: torch.Tensor) -> bool:
+    """Whether :func:`keep_whole` was said of a tensor, and it still has that storage."""
+    return bool(_whole) and _whole.get(tensor) == tensor.untyped_storage()._cdata
+
+
+def apart(tensor: torch.Tensor) -> torch.Tensor:
+    """A new tensor object over the same elements, which is saved as the same object as long as it stays that way."""
+    twin = tensor.detach()
+    _originals[twin] = weakref.ref(tensor)
+    return twin
+
+
+def original(tensor: torch.Tensor) -> torch.Tensor:
+    """What :func:`apart` was given for a tensor, if the two still are the same elements; else the tensor itself."""
+    reference = _originals.get(tensor) if _originals else None
+    other = None if reference is None else reference()
+    return tensor if other is None or _place(other) != _place(tensor) else original(other)
