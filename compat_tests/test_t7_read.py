@@ -341,7 +341,7 @@ def test_a_table_met_before_it_is_complete(long_way: bool) -> None:
     as_list = t7.load(T.table(1, one, child, two, two, *padding))
     assert type(as_list) is list and as_list[0].parent is as_list and as_list[1] == 2
     backwards = t7.load(T.table(1, two, two, one, child, *padding))
-    assert type(backwards) is list and backwards[0].parent is backwards and backwards[1] == 2
+    assert isinstance(backwards, list) and backwards[0].parent is backwards and backwards[1] == 2
     as_table = t7.load(T.table(1, one, child, two, two, *padding, name, name))
     assert type(as_table) is Table and as_table[1].parent is as_table and as_table.name == "name"
     gap = t7.load(T.table(1, one, child, *padding, T.number(4444), two))

@@ -2,9 +2,16 @@
 
 ``luann show FILE`` tells what a .t7 file holds: a model's tree as Torch7 prints it, its layers and their parameters; of
 any other file the structure, and where models are in it. ``--json`` prints the same for programs; the fields are
-explained in :mod:`luann.show`.
+explained in :mod:`luann.show`. With ``--salvage`` a damaged file is told up to the damage.
 
-Exit status: 0; 1 if the file cannot be read, with one line about it on stderr; 2 for a wrong command line.
+``luann check FILE`` tells, layer by layer, whether luann computes what Torch7 computed when a model in the file was last
+run; see :mod:`luann.check`.
+
+``luann convert IN OUT`` writes a .t7 file in another form of .t7, or as .npz or .json; see :mod:`luann.convert`.
+
+Exit status of ``show`` and ``convert``: 0; 1 if a file cannot be read (with ``--salvage``: to its end) or written, with one
+line about it on stderr; 2 for a wrong command line. Of ``check``: 0 if all that could be checked agrees; 1 if something
+differs; 2 for a wrong command line, a file that cannot be read, or one in which nothing could be checked.
 """
 
 from __future__ import annotations
@@ -13,13 +20,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-from . import __version__, load, show
+from . import __version__, check, convert, load, show
 from .errors import Error
 from .show.objects import printable
+from .t7 import Salvaged, salvage
 
 _JSON_HELP = """\
 fields of the JSON document:
@@ -29,7 +38,32 @@ fields of the JSON document:
                 layers: path, class, unknown, train, same_as, parameters, numbers
                 parameters: name, type, size, numbers, shared_with
   unknown       classes that luann lacks, and how many objects are of each
+  damage        with --salvage: message, offset, where; what it cut short is "incomplete"
 help(luann.show) in Python explains each. Positions count from 1."""
+
+_CHECK_HELP = """\
+A model that was saved without clearState() holds the last output of each layer. Each layer gets the saved output of the
+one before it, and what it computes is compared with its own. "difference" is the largest one, divided by the largest
+saved number; it may be 1e-10 for doubles, 1e-5 for floats, 5e-3 for halves.
+
+exit status: 0 if all that could be checked agrees; 1 if something differs; 2 for a wrong command line, a file that cannot
+be read, or one in which nothing could be checked
+
+fields of the JSON document:
+  file, bytes              the file's name and size
+  agree, differ, unchecked how many layers came out in which way
+  models                   at, class, agree, differ, unchecked, note, layers
+                           layers: path, class, status, difference, tolerance, with, reason
+help(luann.check) in Python explains each."""
+
+_CONVERT_HELP = """\
+OUT is written beside its place and renamed when it is complete; it must not be FILE.
+
+.npz   an array for each tensor, number, string, and list of these; names are paths such as model.modules[1].weight,
+       and CLASS.__typename tells the class of an object
+.json  everything: lists, numbers and text as JSON's own, all else as an object with a "type": table, object, tensor,
+       storage, function, string, number, reference
+help(luann.convert) in Python explains both."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,40 +74,106 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        _print(arguments.run(arguments))
+        text, status = arguments.run(arguments)
+        if text:
+            _print(text)
     except BrokenPipeError:
         # The reader has seen enough, as `head` does. Nothing may be written any more, at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # what a program ended by SIGPIPE reports
     except (Error, OSError, RecursionError) as error:
         print(f"luann: {printable(arguments.file)}: {_reason(error)}", file=sys.stderr)
-        return 1
-    return 0
+        return arguments.trouble
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="luann", description="Torch7 on PyTorch.")
     parser.add_argument("--version", action="version", version=f"luann {__version__} (torch {torch.__version__})")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    show = commands.add_parser(
+
+    def command(name: str, run: Callable, help: str, description: str, epilog: str, trouble: int = 1) -> Any:
+        command = commands.add_parser(
+            name,
+            help=help,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("file", metavar="FILE", help="a file that Torch7's torch.save wrote, binary or ASCII")
+        command.set_defaults(run=run, trouble=trouble)
+        return command
+
+    show = command(
         "show",
-        help="tell what a .t7 file holds",
-        description="Tell what a .t7 file holds: models, their layers and parameters, and the structure around them.",
-        epilog=_JSON_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _show,
+        "tell what a .t7 file holds",
+        "Tell what a .t7 file holds: models, their layers and parameters, and the structure around them.",
+        _JSON_HELP,
     )
-    show.add_argument("file", metavar="FILE", help="a file that Torch7's torch.save wrote, binary or ASCII")
     show.add_argument("--json", action="store_true", help="print one JSON document")
-    show.set_defaults(run=_show)
+    show.add_argument(
+        "--salvage",
+        action="store_true",
+        help="of a damaged file, tell what can be read up to the damage, and where that is; exit status 1 then",
+    )
+    check = command(
+        "check",
+        _check,
+        "tell whether luann computes what Torch7 computed",
+        "Compute each layer of the models in a .t7 file anew, from the outputs that Torch7 saved with them.",
+        _CHECK_HELP,
+        trouble=2,
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON document")
+    check.add_argument("--tolerance", type=float, metavar="X", help="how large differences may be")
+    convert = command(
+        "convert",
+        _convert,
+        "write a .t7 file in another form",
+        "Write a .t7 file in another form of .t7, or for other programs.",
+        _CONVERT_HELP,
+    )
+    convert.add_argument("target", metavar="OUT", help="the file to write: .npz, .json, or any other ending for .t7")
+    convert.add_argument("--format", choices=["binary", "ascii"], help="form of .t7; default binary")
+    convert.add_argument("--long-size", type=int, choices=[8, 4], help="bytes of a long in binary .t7; default 8")
+    kind = convert.add_mutually_exclusive_group()
+    kind.add_argument("--float", action="store_const", const=torch.float32, dest="dtype", help="make all reals floats")
+    kind.add_argument("--double", action="store_const", const=torch.float64, dest="dtype", help="make all reals doubles")
     return parser
 
 
-def _show(arguments: argparse.Namespace) -> str:
-    file = arguments.file
+def _load(file: str, load: Callable = load) -> tuple[Any, int | None]:
+    """What is in a file, and the file's size."""
     on_disk = os.path.isfile(file)
     loaded = load(file, mmap=on_disk)  # a large model is told without reading its numbers
-    document = show.describe(loaded, file, os.path.getsize(file) if on_disk else None)
-    return json.dumps(document, indent=1, allow_nan=False) if arguments.json else show.render(document)
+    return loaded, os.path.getsize(file) if on_disk else None
+
+
+def _show(arguments: argparse.Namespace) -> tuple[str, int]:
+    loaded, size = _load(arguments.file, salvage if arguments.salvage else load)
+    found = loaded if arguments.salvage else Salvaged(loaded, None, [])
+    document = show.describe(found.value, arguments.file, size, found.error, found.incomplete)
+    return _json(document) if arguments.json else show.render(document), 0 if found.error is None else 1
+
+
+def _check(arguments: argparse.Namespace) -> tuple[str, int]:
+    loaded, size = _load(arguments.file)
+    document = check.describe(loaded, arguments.file, size, arguments.tolerance)
+    status = 1 if document["differ"] else 0 if document["agree"] else 2
+    return _json(document) if arguments.json else check.render(document), status
+
+
+def _convert(arguments: argparse.Namespace) -> tuple[str, int]:
+    objects = convert.read(arguments.file, arguments.target)
+    arguments.file = arguments.target  # what goes wrong from here on is about this one
+    options = {"format": arguments.format or "binary", "long_size": arguments.long_size or 8}
+    convert.write(arguments.target, objects, dtype=arguments.dtype, **options)
+    return "", 0
+
+
+def _json(document: dict) -> str:
+    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def _print(text: str) -> None:
@@ -89,7 +189,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, RecursionError):
-        return "its modules are nested too deeply to be shown, or a module holds itself: load it with luann.load()"
+        return "its modules are nested too deeply, or a module holds itself: load it with luann.load()"
     return " ".join(printable(str(error), "\n").split())
 
 

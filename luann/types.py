@@ -152,7 +152,7 @@ def register(typename: str, cls: Any = None) -> Any:
 
     def put(cls: C) -> C:
         classes[typename] = cls
-        cls._typename = typename
+        cls._typename = typename  # type: ignore[attr-defined]  # every class may get one
         return cls
 
     return put if cls is None else put(cls)

@@ -333,12 +333,19 @@ def _missing(value: Any) -> Iterator[Missing]:
 
 def _collected(node: _Node, returned: list[tuple[_Node, Any]]) -> Any:
     """The output of a container that saved just what its modules saved, made of what they returned; else ``None``."""
-    values = {id(child.saved): value for child, value in returned if child.saved is not None}
-    if id(node.saved) in values:
-        return values[id(node.saved)]
-    if isinstance(node.saved, list) and all(id(v) in values for v in node.saved):
-        return [values[id(v)] for v in node.saved]
+    values = {_place(child.saved): value for child, value in returned if child.saved is not None}
+    if _place(node.saved) in values:
+        return values[_place(node.saved)]
+    if isinstance(node.saved, list) and all(_place(v) in values for v in node.saved):
+        return [values[_place(v)] for v in node.saved]
     return None
+
+
+def _place(output: Any) -> Any:
+    """What tells saved outputs apart: where they lie, and how."""
+    if isinstance(output, torch.Tensor):
+        return output.data_ptr(), output.dtype, output.shape, output.stride()
+    return tuple(map(_place, output)) if isinstance(output, (list, tuple)) else id(output)
 
 
 def _nothing_to_tell(node: _Node, computed: Any, given: list[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -38,7 +38,8 @@ class Copy(Module):
     """
 
     dontCast: bool | None = None
-    _alike = False  # whether the input is handed on; in Torch7's files, by functions among the fields
+    # In Torch7 one that hands its input on has functions of its own among the fields, under the names of the methods.
+    _file_names: ClassVar[dict[str, str]] = {"_updateOutput": "updateOutput", "_updateGradInput": "updateGradInput"}
 
     def __init__(
         self,
@@ -55,13 +56,16 @@ class Copy(Module):
         if dontCast is not None:
             self.dontCast = dontCast
         if not forceCopy and intype == outtype:
-            self._alike = True
+            self._updateOutput = self._updateGradInput = None
 
     def _restore(self, fields: dict, version: int) -> None:
-        super()._restore(fields, version)
-        for name in ("updateOutput", "updateGradInput"):
-            if self.__dict__.pop(name, None) is not None:
-                self._alike = True
+        own = {name: mine for mine, name in self._file_names.items()}
+        super()._restore({own.get(name, name): value for name, value in fields.items()}, version)
+
+    @property
+    def _alike(self) -> bool:
+        """Whether the input is handed on."""
+        return "_updateOutput" in self.__dict__
 
     def _convert(self, dtype: Any, device: Any, cache: dict) -> None:
         if not self.dontCast:

@@ -129,7 +129,19 @@ class ReLU6(HardTanh):
         self.inplace = bool(inplace)
 
 
-class HardShrink(Pointwise):
+class _Shrink(Pointwise):
+    """What the shrinks share: λ, in a field whose name is a keyword of Python's."""
+
+    def __init__(self, lam: float | None = None) -> None:
+        super().__init__()
+        setattr(self, "lambda", given(lam, 0.5))
+
+    @property
+    def _lambda(self) -> float:
+        return self.__dict__["lambda"]
+
+
+class HardShrink(_Shrink):
     """``y = x`` where ``|x| > λ``, 0 elsewhere.
 
     Input, output: any size.
@@ -138,18 +150,14 @@ class HardShrink(Pointwise):
         lam: λ, the field ``lambda``; default 0.5.
     """
 
-    def __init__(self, lam: float | None = None) -> None:
-        super().__init__()
-        setattr(self, "lambda", given(lam, 0.5))
-
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        torch.hardshrink(x, getattr(self, "lambda"), out=y)
+        torch.hardshrink(x, self._lambda, out=y)
 
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
-        kernels.hardshrink_backward(g, x, getattr(self, "lambda"), grad_input=out)
+        kernels.hardshrink_backward(g, x, self._lambda, grad_input=out)
 
 
-class SoftShrink(Pointwise):
+class SoftShrink(_Shrink):
     """``y = x - λ`` where ``x > λ``, ``x + λ`` where ``x < -λ``, 0 elsewhere.
 
     Input, output: any size.
@@ -158,15 +166,11 @@ class SoftShrink(Pointwise):
         lam: λ, the field ``lambda``; default 0.5.
     """
 
-    def __init__(self, lam: float | None = None) -> None:
-        super().__init__()
-        setattr(self, "lambda", given(lam, 0.5))
-
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        _C.softshrink(x, getattr(self, "lambda"), out=y)
+        _C.softshrink(x, self._lambda, out=y)
 
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
-        kernels.softshrink_backward(g, x, getattr(self, "lambda"), grad_input=out)
+        kernels.softshrink_backward(g, x, self._lambda, grad_input=out)
 
 
 class Tanh(Pointwise):

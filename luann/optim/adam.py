@@ -79,4 +79,6 @@ def adam(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tupl
     return x, [fx]
 
 
-_fused_adam: Any = getattr(torch, "_fused_adam_", None)  # private to PyTorch; without it the plain operations do the same
+_fused_adam: Any = getattr(
+    torch, "_fused_adam_", None
+)  # private to PyTorch; without it the plain operations do the same

@@ -35,8 +35,8 @@ def asgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tupl
             the config.
 
     Returns:
-        x, a list of one element: f(x) before the step, as ``feval`` returned it, and the mean ``ax``, the same tensor in
-        every call.
+        x, a list of one element: f(x) before the step, as ``feval`` returned it, and the mean ``ax``, the same tensor
+        in every call.
     """
     config, state = tables(config, state)
     for name, default in (("eta0", 1e-4), ("lambda", 1e-4), ("alpha", 0.75), ("t0", 1e6)):

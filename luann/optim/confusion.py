@@ -36,6 +36,9 @@ class ConfusionMatrix:
     names begin with ``_`` are Torch7's buffers, which it needs in a file.
     """
 
+    totalValid: float = 0
+    averageValid: float = 0
+    averageUnionValid: float = 0
     _frrs: Tensor
     _classFrrs: Tensor
     _fars: Tensor
@@ -51,9 +54,9 @@ class ConfusionMatrix:
         self.valids = torch.zeros(n, dtype=torch.float32, device="cpu")
         self.unionvalids = torch.zeros_like(self.valids)
         self.nclasses = n
-        self.totalValid: float = 0
-        self.averageValid: float = 0
-        self.averageUnionValid: float = 0
+        self.totalValid = 0
+        self.averageValid = 0
+        self.averageUnionValid = 0
         self.classes = [] if classes is None else classes
         self._mat_flat = self.mat.view(-1)
         self._target = self.valids.new_empty(0)
@@ -65,7 +68,8 @@ class ConfusionMatrix:
     def _restore(self, fields: Mapping[str, Any], version: int) -> None:
         self.__dict__.update(fields)  # in the order of the file
         for name, value in vars(ConfusionMatrix(fields["nclasses"])).items():
-            self.__dict__.setdefault(name, value)  # older versions of optim saved fewer fields
+            if not hasattr(self, name):  # older versions of optim saved fewer fields
+                setattr(self, name, value)
 
     def add(self, prediction: float | Tensor | Sequence[float], target: float | Tensor | Sequence[float]) -> None:
         """Count one sample.

@@ -43,16 +43,19 @@ def rprop(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tup
     longest = option(config, "stepsizemax", 50.0)
     shortest = option(config, "stepsizemin", 1e-6)
     fs = []
-    for _ in range(option(config, "niter", 1)):
+    for _ in range(int(option(config, "niter", 1))):
         fx, dfdx = evaluate(feval, x)
         fs.append(fx)
         with no_autograd():
-            if option(state, "delta") is None:
-                state["stepsize"] = None  # in a config that is the state as well, the setting; now the tensor
+            if option(state, "delta") is None:  # stepsize is then missing, or the setting in a config that is the state
+                state["stepsize"] = torch.full_like(dfdx, first, memory_format=torch.contiguous_format)
             delta = buffer(state, "delta", dfdx, 0)
-            stepsize = buffer(state, "stepsize", dfdx, first)
+            stepsize = buffer(state, "stepsize", dfdx)
             sign = buffer(state, "sign", dfdx)
-            stayed, turned, zero, beyond = (_flags(state, name, dfdx) for name in _FLAGS)
+            # ByteTensors in Torch7; PyTorch wants booleans, which lie in memory alike
+            stayed, turned, zero, beyond = [
+                buffer(state, flag, dfdx, dtype=torch.uint8).view(torch.bool) for flag in _FLAGS
+            ]
 
             torch.mul(dfdx, delta, out=sign).sign_()
             torch.gt(sign, 0, out=stayed)
@@ -70,8 +73,3 @@ def rprop(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tup
 
 
 _FLAGS = ("psign", "nsign", "zsign", "dminmax")
-
-
-def _flags(state: Any, name: str, like: Tensor) -> Tensor:
-    """The ByteTensor in a field, as PyTorch's booleans over the same memory."""
-    return buffer(state, name, like.to("meta", torch.uint8) if name not in state else like).view(torch.bool)

@@ -74,16 +74,17 @@ def kept(state: Any, name: str, like: Tensor) -> Tensor | None:
     return tensor
 
 
-def buffer(state: Any, name: str, like: Tensor, fill: float | None = None) -> Tensor:
+def buffer(state: Any, name: str, like: Tensor, fill: float | None = None, dtype: Any = None) -> Tensor:
     """The tensor in the field ``name``, made in the first call.
 
     Args:
         like: tensor whose shape, type and device a new one has; what ``name`` holds must have its shape.
         fill: what a new tensor is filled with; by default its elements are not set.
+        dtype: another type for a new tensor.
     """
     tensor = kept(state, name, like)
     if tensor is None:
-        tensor = state[name] = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
+        tensor = state[name] = torch.empty_like(like, dtype=dtype, memory_format=torch.contiguous_format)
         if fill is not None:
             tensor.fill_(fill)
     return tensor
@@ -93,7 +94,7 @@ def scratch(state: Any, name: str, like: Tensor) -> Tensor:
     """The tensor in the field ``name`` made to the shape of ``like``: room that keeps nothing from call to call."""
     tensor = option(state, name)
     if tensor is None or tensor.dtype != like.dtype or tensor.device != like.device:
-        tensor = state[name] = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
+        tensor = state[name] = torch.empty_like(like, memory_format=torch.contiguous_format)
     return tensor.resize_(like.shape)
 
 
@@ -148,7 +149,7 @@ def fusable(*tensors: Tensor) -> bool:
     """Whether PyTorch's fused kernels can take these tensors of one shape: they work on bare memory, check nothing."""
     dtype = tensors[0].dtype
     return (dtype is torch.float32 or dtype is torch.float64) and all(
-        [t.is_cpu and t.dtype is dtype and t.is_contiguous() for t in tensors]
+        t.is_cpu and t.dtype is dtype and t.is_contiguous() for t in tensors
     )
 
 

@@ -4,8 +4,12 @@
 
 ``file``, ``bytes``
     the name that was given, and the size of the file; ``null`` for a pipe.
+``damage``
+    ``null``, or where a file was told up to the damage: ``message``, ``offset`` (the byte), and ``where``, the path to
+    what was being read.
 ``structure``
-    the file's object as a node, cut off where it is deep or long. A node has a ``kind``, and by it:
+    the file's object as a node, cut off where it is deep or long. A node has a ``kind``, and by it what follows; and
+    ``incomplete``, if the damage cut it short:
 
     ============== ===================================================================================
     ``nil``
@@ -36,7 +40,7 @@
         all modules, a container before its children. Each has ``path`` (``"1.3"``: third child of the first; ``""``
         for the model itself), ``class``, ``unknown``, ``train``, ``same_as`` (the path where the same object came
         before, whose children are not told again; else ``null``), ``parameters``, and ``numbers``, how many numbers
-        these hold. A parameter is told with the innermost module that lists it, and has ``name``, ``type``, ``size``,
+        these hold; and ``incomplete``, if the damage cut it short. A parameter is told with the innermost module that lists it, and has ``name``, ``type``, ``size``,
         ``numbers`` and ``shared_with`` (``path.name`` of one met before over the same memory, else ``null``).
     ``numbers``, ``distinct_numbers``, ``distinct_bytes``
         how many numbers all parameters hold; the same with shared memory counted once; and that memory in bytes.
@@ -50,8 +54,10 @@ Positions in lists and layers count from 1, as Torch7's do.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+from ..errors import FormatError
 from ..t7 import Unknown
 from .layers import describe_model
 from .objects import class_name, is_model, path_text, readable, walk
@@ -61,21 +67,34 @@ from .text import render
 __all__ = ["describe", "render"]
 
 
-def describe(root: Any, file: str = "", size: int | None = None) -> dict[str, Any]:
+def describe(
+    root: Any,
+    file: str = "",
+    size: int | None = None,
+    damage: FormatError | None = None,
+    incomplete: Iterable[Any] = (),
+) -> dict[str, Any]:
     """The document about an object that was loaded from a file; see the top of this module.
 
     Args:
         root: what :func:`luann.load` gave.
         file: its name, for the document only.
         size: its size in bytes, likewise.
+        damage, incomplete: where root is what :func:`luann.t7.salvage` gave, the ``error`` and what is ``incomplete``.
     """
+    cut_short = {id(obj) for obj in incomplete}
     outermost = walk(root, lambda obj: not is_model(obj))
     models = [(path_text(way), obj) for way, obj in outermost if is_model(obj)]
     unknown = Counter(class_name(obj) for _, obj in walk(root) if isinstance(obj, Unknown))
     return {
         "file": readable(file),
         "bytes": size,
-        "structure": Structure(models).node(root),
-        "models": [describe_model(obj, at) for at, obj in models],
+        "damage": None if damage is None else _damage(damage),
+        "structure": Structure(models, cut_short).node(root),
+        "models": [describe_model(obj, at, cut_short) for at, obj in models],
         "unknown": dict(sorted(unknown.items())),
     }
+
+
+def _damage(error: FormatError) -> dict[str, Any]:
+    return {"message": readable(str(error)), "offset": error.offset, "where": readable(error.where).removeprefix(".")}

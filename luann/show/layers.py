@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import product
 from typing import Any
 
@@ -12,9 +12,9 @@ from ..t7 import Unknown
 from .objects import class_name, fields, is_model, key_text, pairs, readable
 
 
-def describe_model(model: Any, at: str) -> dict[str, Any]:
-    """The document's entry about a model that was found at ``at``."""
-    layers = Layers()
+def describe_model(model: Any, at: str, incomplete: Set[int] = frozenset()) -> dict[str, Any]:
+    """The document's entry about a model that was found at ``at``; ``incomplete`` are ids of what damage cut short."""
+    layers = Layers(incomplete)
     layers.tell(model)
     covered = memory_covered(layers.parameters)
     return {
@@ -59,12 +59,16 @@ def children(module: Any) -> list[tuple[str, Any]]:
 class Layers:
     """Tells the modules of one model; remembers what was met.
 
+    Args:
+        incomplete: ids of what damage cut short.
+
     Attributes:
         told: the layers.
         parameters: the tensors told with them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, incomplete: Set[int] = frozenset()) -> None:
+        self.incomplete = incomplete
         self.told: list[dict[str, Any]] = []
         self.parameters: list[torch.Tensor] = []
         self._paths: dict[int, str] = {}
@@ -81,11 +85,12 @@ class Layers:
         """
         first = self._paths.setdefault(id(module), path)
         is_new = first == path
-        children = children(module)
+        below = children(module)
         listed = [t for t in self._listed(module)[0] if wanted is None or id(t) in wanted]
-        inner = {id(t) for _, child in children for t in self._listed(child)[0]}
+        inner = {id(t) for _, child in below for t in self._listed(child)[0]}
         own = [t for t in listed if id(t) not in inner] if is_new else []
         self.parameters += own
+        cut_short = {"incomplete": True} if id(module) in self.incomplete else {}
         self.told.append(
             {
                 "path": path,
@@ -95,11 +100,12 @@ class Layers:
                 "same_as": None if is_new else first,
                 "parameters": [self._parameter(module, path, tensor) for tensor in own],
                 "numbers": sum(t.numel() for t in (own if is_new else listed)),
+                **cut_short,
             }
         )
         if is_new:
             wanted = {id(t) for t in listed}
-            for place, child in children:
+            for place, child in below:
                 self.tell(child, f"{path}.{place}".removeprefix("."), wanted)
 
     def _listed(self, module: Any) -> tuple[list[torch.Tensor], bool]:
@@ -114,6 +120,8 @@ class Layers:
         known = not isinstance(module, Unknown) and all(known for _, known in below)
         try:
             tensors = (module.parameters()[0] or []) if known else None
+            if tensors and not all(isinstance(t, torch.Tensor) for t in tensors):
+                tensors, known = None, False
         except Exception:  # as in _text()
             tensors, known = None, False
         if tensors is None:

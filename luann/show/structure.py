@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from itertools import islice
 from typing import Any
 
@@ -23,14 +24,20 @@ class Structure:
 
     Args:
         models: the models of the file and where they are.
+        incomplete: ids of what damage cut short.
     """
 
-    def __init__(self, models: list[tuple[str, Any]]) -> None:
+    def __init__(self, models: list[tuple[str, Any]], incomplete: Set[int] = frozenset()) -> None:
         self.models = {id(model): at for at, model in models}
+        self.incomplete = incomplete
         self.met: dict[int, str] = {}
 
     def node(self, obj: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
         """The node of an object at ``path``."""
+        node = self._node(obj, path, depth)
+        return {**node, "incomplete": True} if id(obj) in self.incomplete else node
+
+    def _node(self, obj: Any, path: str, depth: int) -> dict[str, Any]:
         if obj is None:
             return {"kind": "nil"}
         if isinstance(obj, bool):

@@ -22,6 +22,9 @@ def render(document: dict[str, Any]) -> str:
         first, *rest = _node_lines(document["structure"], numbers)
         found = f", {_count(len(models), 'model')} inside" if models else ""
         blocks = [[f"{title}{first}{of_size}{found}", *rest]]
+    if document["damage"]:
+        blocks[0].insert(0, f"damaged: {document['damage']['message']}")
+        blocks[0].insert(1, "what stands before the damage:")
     for model in models[:_MODELS]:
         heading = [f"== {_abridged(model['at'])}"] if model["at"] else []
         blocks.append(heading + _model_lines(model))
@@ -56,6 +59,10 @@ def _node_lines(node: dict[str, Any], models: dict[str, int]) -> list[str]:
 
 def _head(node: dict[str, Any], models: dict[str, int]) -> str:
     """A node without its entries, in one line."""
+    return _whole_head(node, models) + (" (incomplete)" if node.get("incomplete") else "")
+
+
+def _whole_head(node: dict[str, Any], models: dict[str, int]) -> str:
     kind = node["kind"]
     if kind == "nil":
         return "nil"
@@ -109,7 +116,7 @@ def _layer_lines(layers: list[dict[str, Any]], total: int) -> list[str]:
         notes = [_parameter(parameter) for parameter in layer["parameters"]]
         if layer["same_as"] is not None:
             notes.append(f"the same module as {layer['same_as'] or 'the whole'}")
-        mark = " (unknown class)" if layer["unknown"] else ""
+        mark = (" (unknown class)" if layer["unknown"] else "") + (" (incomplete)" if layer.get("incomplete") else "")
         numbers = f"{layer['numbers']:,}" if layer["numbers"] else ""
         rows.append((layer["path"] or ".", layer["class"] + mark, ", ".join(notes), numbers))
     rows.append(("total", "", "", f"{total:,}"))

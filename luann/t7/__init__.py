@@ -6,6 +6,7 @@ from ..errors import FormatError
 from ..types import register
 from .payloads import FIELDS, register_payload
 from .reader import Reader, load
+from .salvage import Salvaged, salvage
 from .tds import AtomicCounter, Hash, Vec
 from .values import Function, Unknown
 from .writer import Writer, save
@@ -17,11 +18,13 @@ __all__ = [
     "Function",
     "Hash",
     "Reader",
+    "Salvaged",
     "Unknown",
     "Vec",
     "Writer",
     "load",
     "register",
     "register_payload",
+    "salvage",
     "save",
 ]

@@ -62,7 +62,8 @@ def fields_of(obj: Any) -> dict:
         return obj.fields
     if hasattr(obj, "_settle"):
         obj._settle()
-    return vars(obj)
+    names = getattr(type(obj), "_file_names", None)  # of fields that cannot have Torch7's name in Python
+    return {names.get(key, key): value for key, value in vars(obj).items()} if names else vars(obj)
 
 
 def version_of(obj: Any) -> float | None:
