@@ -39,17 +39,21 @@ def get(case: tuple[str, int | str]) -> Any:
         (record,) = (r for r in records if f"{r.problem}-{r.name}" == which)
     else:
         record = records[which]
-    return copy.deepcopy(record)
+    record = copy.deepcopy(record)
+    for setting, value in record.get("config", {}).items():
+        if isinstance(value, str) and value.startswith("optim."):
+            record.config[setting] = getattr(luann.optim, value.removeprefix("optim."))
+    return record
 
 
 def problem(record: Any) -> tuple[Tensor, Callable[[Tensor], tuple[float, Tensor]]]:
     """The starting point of a record and the function that it minimises."""
     data = record.data
-    dtype = {"double": torch.float64, "float": torch.float32}[record.dtype]
-    if record.problem == "network":
+    dtype = {"double": torch.float64, "float": torch.float32}[record.get("dtype", "double")]
+    if "module" in data:
         return _network(data)
     start = data.start.to(dtype).clone()
-    if record.problem == "rosenbrock":
+    if "A" not in data:
         return start, _rosenbrock
     A, b = data.A.to(dtype), data.b.to(dtype)
 
@@ -75,7 +79,8 @@ def _network(data: Any) -> tuple[Tensor, Callable[[Tensor], tuple[float, Tensor]
     assert torch.equal(x, data.start)
 
     def feval(point: Tensor) -> tuple[float, Tensor]:
-        assert point is x
+        if point is not x:
+            x.copy_(point)
         g.zero_()
         output = net.forward(data.input)
         f = criterion.forward(output, data.target)
@@ -92,22 +97,36 @@ def close(actual: Any, expected: Any, record: Any, what: str = "") -> None:
         for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
             close(a, e, record, f"{what}[{i}]")
         return
-    relative, absolute = TOLERANCE[record.dtype]
+    relative, absolute = record.get("tolerance") or TOLERANCE[record.get("dtype", "double")]
     if isinstance(expected, Tensor):
         assert actual.dtype == expected.dtype and actual.shape == expected.shape, what
     actual, expected = (torch.as_tensor(v, dtype=torch.float64) for v in (actual, expected))
     torch.testing.assert_close(actual, expected, rtol=relative, atol=absolute, msg=lambda m: f"{what}: {m}")
 
 
-def check(case: tuple[str, int | str], method: Callable) -> None:
-    """Do what the record did, call by call, and compare everything it wrote down."""
+def check(
+    case: tuple[str, int | str],
+    method: Callable,
+    tolerance: tuple[float, float] | None = None,
+    state_tolerance: tuple[float, float] | None = None,
+) -> None:
+    """Do what the record did, call by call, and compare everything it wrote down.
+
+    Args:
+        case: names the record.
+        method: the optimiser.
+        tolerance: relative and absolute, where another order of sums differs by more than :data:`TOLERANCE`.
+        state_tolerance: likewise, for the state alone.
+    """
     record = get(case)
+    record.tolerance = tolerance
     x, feval = problem(record)
     evaluations = 0
 
     def counted(point: Tensor) -> tuple[float, Tensor]:
         nonlocal evaluations
         evaluations += 1
+        assert point is x
         return feval(point)
 
     config = record.config
@@ -122,6 +141,7 @@ def check(case: tuple[str, int | str], method: Callable) -> None:
             close(result[2], record.third[i], record, f"third value of call {i + 1}")
     assert evaluations == record.evaluations
     assert sorted(state) == record.stateKeys
+    record.tolerance = state_tolerance or tolerance
     for name, expected in record.state.items():
         if isinstance(expected, (bool, str)):
             assert state[name] == expected, name

@@ -1,6 +1,6 @@
-"""Notes about tensors from a file that matter only when they are saved again.
+"""Notes about tensors and tables from a file that matter only when they are saved again.
 
-They are not attributes of the tensors, so that nothing else sees them: a pickle, say.
+They are not attributes of these, so that nothing else sees them: a pickle, say.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import weakref
 
 import torch
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import WeakIdKeyDictionary
 
-_whole = WeakTensorKeyDictionary()
-_originals = WeakTensorKeyDictionary()
+_whole = WeakIdKeyDictionary()
+_originals = WeakIdKeyDictionary()
+_lists = WeakIdKeyDictionary()
 
 
 def _place(tensor: torch.Tensor) -> tuple:
@@ -19,7 +20,7 @@ def _place(tensor: torch.Tensor) -> tuple:
 
 
 def keep_whole(tensor: torch.Tensor) -> None:
-    """Note that the storage of a tensor is to be saved in full, as it came from a file, however little is used of it."""
+    """Note that the storage of a tensor is to be saved in full, as it came from a file, however little it uses."""
     _whole[tensor] = tensor.untyped_storage()._cdata
 
 
@@ -40,3 +41,14 @@ def original(tensor: torch.Tensor) -> torch.Tensor:
     reference = _originals.get(tensor) if _originals else None
     other = None if reference is None else reference()
     return tensor if other is None or _place(other) != _place(tensor) else original(other)
+
+
+def as_list(table: dict) -> list:
+    """The list that takes the place of an empty table in some of the objects that hold it; the same one for them all."""
+    return _lists.setdefault(table, [])
+
+
+def listed(table: dict) -> dict | list:
+    """What :func:`as_list` gave for an empty table, if that is empty still; else the table itself."""
+    values = _lists.get(table)
+    return table if values is None or values else values

@@ -4,14 +4,14 @@
 any other file the structure, and where models are in it. ``--json`` prints the same for programs; the fields are
 explained in :mod:`luann.show`. With ``--salvage`` a damaged file is told up to the damage.
 
-``luann check FILE`` tells, layer by layer, whether luann computes what Torch7 computed when a model in the file was last
-run; see :mod:`luann.check`.
+``luann check FILE`` tells, layer by layer, whether luann computes what Torch7 computed when a model in the file was
+last run; see :mod:`luann.check`.
 
 ``luann convert IN OUT`` writes a .t7 file in another form of .t7, or as .npz or .json; see :mod:`luann.convert`.
 
-Exit status of ``show`` and ``convert``: 0; 1 if a file cannot be read (with ``--salvage``: to its end) or written, with one
-line about it on stderr; 2 for a wrong command line. Of ``check``: 0 if all that could be checked agrees; 1 if something
-differs; 2 for a wrong command line, a file that cannot be read, or one in which nothing could be checked.
+Exit status of ``show`` and ``convert``: 0; 1 if a file cannot be read (with ``--salvage``: to its end) or written,
+with one line about it on stderr; 2 for a wrong command line. Of ``check``: 0 if all that could be checked agrees; 1 if
+something differs; 2 for a wrong command line, a file that cannot be read, or one in which nothing could be checked.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ A model that was saved without clearState() holds the last output of each layer.
 one before it, and what it computes is compared with its own. "difference" is the largest one, divided by the largest
 saved number; it may be 1e-10 for doubles, 1e-5 for floats, 5e-3 for halves.
 
-exit status: 0 if all that could be checked agrees; 1 if something differs; 2 for a wrong command line, a file that cannot
-be read, or one in which nothing could be checked
+exit status: 0 if all that could be checked agrees; 1 if something differs; 2 for a wrong command line, a file that
+cannot be read, or one in which nothing could be checked
 
 fields of the JSON document:
   file, bytes              the file's name and size
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("file", metavar="FILE", help="a file that Torch7's torch.save wrote, binary or ASCII")
-        command.set_defaults(run=run, trouble=trouble)
+        command.set_defaults(run=run, trouble=trouble, parser=command)
         return command
 
     show = command(
@@ -138,8 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--format", choices=["binary", "ascii"], help="form of .t7; default binary")
     convert.add_argument("--long-size", type=int, choices=[8, 4], help="bytes of a long in binary .t7; default 8")
     kind = convert.add_mutually_exclusive_group()
-    kind.add_argument("--float", action="store_const", const=torch.float32, dest="dtype", help="make all reals floats")
-    kind.add_argument("--double", action="store_const", const=torch.float64, dest="dtype", help="make all reals doubles")
+    kind.add_argument(
+        "--float", action="store_const", const=torch.float32, dest="dtype", help="make real tensors floats"
+    )
+    kind.add_argument("--double", action="store_const", const=torch.float64, dest="dtype", help="make them doubles")
     return parser
 
 
@@ -165,10 +167,17 @@ def _check(arguments: argparse.Namespace) -> tuple[str, int]:
 
 
 def _convert(arguments: argparse.Namespace) -> tuple[str, int]:
+    if not convert.is_t7(arguments.target) and (arguments.format or arguments.long_size):
+        arguments.parser.error("--format and --long-size are only for .t7")
     objects = convert.read(arguments.file, arguments.target)
     arguments.file = arguments.target  # what goes wrong from here on is about this one
-    options = {"format": arguments.format or "binary", "long_size": arguments.long_size or 8}
-    convert.write(arguments.target, objects, dtype=arguments.dtype, **options)
+    convert.write(
+        arguments.target,
+        objects,
+        format=arguments.format or "binary",
+        long_size=arguments.long_size or 8,
+        dtype=arguments.dtype,
+    )
     return "", 0
 
 

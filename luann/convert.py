@@ -1,30 +1,30 @@
 """Converting .t7 files: into another form of .t7, and into .npz and .json for other programs.
 
-**.npz** holds what NumPy has a type for, as ``numpy.load`` reads it without pickles. The names are paths from the file's
-object on, such as ``model.modules[1].weight``; lists count from 1, a key that is no plain name is in brackets and
-quotes, and the object itself, if it has no parts, is called ``value``.
+**.npz** holds what NumPy has a type for, as ``numpy.load`` reads it without pickles. The names are paths from the
+file's object on, such as ``model.modules[1].weight``; lists count from 1, a key that is no plain name is in brackets
+and quotes. Where an object is a key, it is called ``[key 3]``, and what belongs to it ``[value 3]``, if these are the
+table's third entry. The file's object itself, if it has no parts, is called ``value``.
 
 - A tensor or storage is an array of its size and type. Tensors that share memory are written each for itself.
 - A number, boolean or string is an array without dimensions; a list of numbers or of strings a vector. Strings that are
   no UTF-8 text, or end with a zero, are vectors of bytes.
 - An object is its fields, and ``__typename`` beside them, its class in Torch7.
-- What is met again is told at the first place only, except tensors. Nil, empty tables, functions, and what is in a key
-  that is an object itself are left out.
+- What is met again is told at the first place only, except tensors. Nil, empty tables and functions are left out.
 
-**.json** holds everything. Nil, booleans, numbers, text and lists are JSON's own. All else is an object with a ``type``:
+**.json** holds everything. Nil, booleans, numbers, text and lists are JSON's own; all else is an object with ``type``:
 
-============= ========================================================================================================
+============= =====================================================================================================
 ``table``     ``entries``: an object if all keys are text, else a list of pairs [key, value]
 ``object``    ``class``, ``version``, and ``entries`` as above
-``tensor``    ``class``, ``size``, ``values`` (all of them in one list, the last index fastest), ``storage`` (its number:
+``tensor``    ``class``, ``size``, ``values`` (all of them in one list, the last index fastest), ``storage`` (a number:
               tensors with the same one share memory), ``stride``, and ``offset``, counted from 0
 ``storage``   ``class``, ``storage``, ``values``
-``number``    ``value``: ``"nan"``, ``"inf"`` or ``"-inf"``, which JSON cannot write; among the ``values`` of a tensor these
-              words stand alone
+``number``    ``value``: ``"nan"``, ``"inf"`` or ``"-inf"``, which JSON cannot write; among the ``values`` of a tensor
+              these words stand alone
 ``string``    ``base64``: a string that is no UTF-8 text
 ``function``  ``base64``: its bytecode; ``upvalues``
-``reference`` ``at``: the same list, table, object, tensor or function stands there as well; a path as above
-============= ========================================================================================================
+``reference`` ``at``: the same list, table, object, tensor or function stands there as well: a path as above
+============= =====================================================================================================
 
 A file of several objects is told as the list of them. Old objects are told as luann brings them up to date.
 """
@@ -69,8 +69,8 @@ def convert(
 
     Args:
         source: the file.
-        target: where to write. The ending says what: ``.npz``, ``.json``, or any other for .t7. An older file there is replaced
-            once the new one is complete.
+        target: where to write. The ending says what: ``.npz``, ``.json``, or any other for .t7. An older file there is
+            replaced once the new one is complete.
         format: of .t7: ``'binary'`` or ``'ascii'``.
         long_size: of binary .t7: 8, or 4 bytes.
         dtype: what to make of floating-point tensors and storages; by default they stay as they are.
@@ -81,6 +81,11 @@ def convert(
         OSError: a file cannot be read or written.
     """
     write(target, read(source, target), format=format, long_size=long_size, dtype=dtype)
+
+
+def is_t7(target: str | os.PathLike) -> bool:
+    """Whether a file of this name is to be a .t7 file."""
+    return not os.fspath(target).lower().endswith((".npz", ".json"))
 
 
 def read(source: str | os.PathLike, target: str | os.PathLike = "") -> list:
@@ -102,8 +107,7 @@ def write(
     """Write objects in the form that the target's ending says; see :func:`convert`. ``dtype`` changes them in place."""
     if dtype is not None:
         retype(objects, dtype)
-    ending = os.path.splitext(os.fspath(target))[1].lower()
-    if ending not in (".npz", ".json"):
+    if is_t7(target):
         with Writer(target, format=format, long_size=long_size) as writer:
             for obj in objects:
                 writer.write(obj)
@@ -112,7 +116,7 @@ def write(
     replacing = Replacing(target)
     try:
         file = io.BufferedWriter(replacing.file, 1 << 20)
-        (_write_npz if ending == ".npz" else _write_json)(file, root)
+        (_write_npz if os.fspath(target).lower().endswith(".npz") else _write_json)(file, root)
         file.flush()
         file.detach()
     except BaseException:
@@ -122,9 +126,9 @@ def write(
 
 
 def retype(objects: list, dtype: torch.dtype) -> None:
-    """Convert all floating-point tensors and storages to another type, in place; what shares memory shares it afterwards.
+    """Convert all floating-point tensors and storages to another type, in place.
 
-    As in Torch7, what ``nn.DontCast`` holds stays as it is.
+    What shares memory shares it afterwards. As in Torch7, what ``nn.DontCast`` holds stays as it is.
     """
     cache: dict = {}
 
@@ -169,11 +173,11 @@ def _path(way: Way) -> str:
     return "".join(reversed(steps)).removeprefix(".")
 
 
-def _entries(obj: Any, way: Way) -> Iterator[tuple[Any, Any, Way]]:
-    """The keys and values in a list, table or object, and the way to each."""
+def _entries(obj: Any, way: Way) -> Iterator[tuple[Any, Way, Any, Way]]:
+    """The keys and values in a list, table or object, each followed by the way to it."""
     if isinstance(obj, (list, tuple)):
         for i, value in enumerate(obj, 1):
-            yield i, value, _step(way, f"[{i}]")
+            yield i, None, value, _step(way, f"[{i}]")
         return
     for n, (key, value) in enumerate((obj if isinstance(obj, dict) else _fields(obj)).items(), 1):
         if isinstance(key, str):
@@ -181,8 +185,8 @@ def _entries(obj: Any, way: Way) -> Iterator[tuple[Any, Any, Way]]:
         elif isinstance(key, bool):
             text = f"[{str(key).lower()}]"
         else:
-            text = f"[{key}]" if isinstance(key, (int, float)) else f"[key {n}]"
-        yield key, value, _step(way, text)
+            text = f"[{key}]" if isinstance(key, (int, float)) else f"[value {n}]"
+        yield key, _step(way, f"[key {n}]"), value, _step(way, text)
 
 
 def _fields(obj: Any) -> dict:
@@ -218,7 +222,10 @@ def arrays(root: Any) -> Iterator[tuple[str, np.ndarray]]:
             seen.add(id(obj))
             if not isinstance(obj, (list, tuple, dict)):
                 yield _path(_step(way, ".__typename")), np.array(_class(obj))
-            stack += reversed([(value, step) for _, value, step in _entries(obj, way)])
+            for key, key_way, value, value_way in reversed(list(_entries(obj, way))):
+                stack.append((value, value_way))
+                if not isinstance(key, (str, int, float)):
+                    stack.append((key, key_way))
 
 
 def _array(obj: Any) -> np.ndarray | None:
@@ -321,9 +328,9 @@ class _Json:
             yield "}"
         elif isinstance(obj, (list, tuple)):
             yield "["
-            for i, value, step in _entries(obj, way):
+            for i, _, value, value_way in _entries(obj, way):
                 yield ", " if i > 1 else ""
-                yield self.value(value, step)
+                yield self.value(value, value_way)
             yield "]"
         else:
             if isinstance(obj, dict):
@@ -335,17 +342,18 @@ class _Json:
             yield "}"
 
     def _pairs(self, obj: Any, way: Way) -> Pieces:
-        named = all(isinstance(key, str) and _text(key) is not None for key in (obj if isinstance(obj, dict) else _fields(obj)))
+        keys = obj if isinstance(obj, dict) else _fields(obj)
+        named = all(isinstance(key, str) and _text(key) is not None for key in keys)
         yield "{" if named else "["
         comma = "\n"
-        for key, value, step in _entries(obj, way):
+        for key, key_way, value, value_way in _entries(obj, way):
             if value is None:
                 continue
             yield comma + (f"{json.dumps(key)}: " if named else "[")
             if not named:
-                yield self.value(key, step)
+                yield self.value(key, key_way)
                 yield ", "
-            yield self.value(value, step)
+            yield self.value(value, value_way)
             yield "" if named else "]"
             comma = ",\n"
         yield "}" if named else "]"
@@ -363,7 +371,8 @@ class _Json:
         storage = self._storages.setdefault(tensor.untyped_storage()._cdata, len(self._storages) + 1)
         yield f'{{"type": "{"storage" if isinstance(obj, Storage) else "tensor"}", "class": "{_class(obj)}", '
         if isinstance(obj, torch.Tensor):
-            yield f'"size": {list(tensor.shape)}, "stride": {list(tensor.stride())}, "offset": {tensor.storage_offset()}, '
+            yield f'"size": {list(tensor.shape)}, "stride": {list(tensor.stride())}, '
+            yield f'"offset": {tensor.storage_offset()}, '
         yield f'"storage": {storage}, "values": ['
         flat = tensor.reshape(-1).cpu()
         for start in range(0, len(flat), _CHUNK):

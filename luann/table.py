@@ -77,7 +77,7 @@ class Table(dict):
         named: further entries with string keys.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
     _typename: ClassVar[str | None] = None  # a table has no Torch7 class, even if it has a key of this name
     _plain: ClassVar[type[Table]]  # this class, and what an object becomes with its first odd key, so that
     _odd: ClassVar[type[Table]]  # tables without such keys need no checks when read

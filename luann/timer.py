@@ -1,4 +1,4 @@
-"""``Timer``: Torch7's ``torch.Timer``."""
+"""Torch7's ``torch.Timer``, and ``tic`` and ``toc``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from .types import register
 
 @register("torch.Timer")
 class Timer:
-    """A stopwatch; it starts when it is made. A file keeps none of it: a loaded one starts anew."""
+    """A stopwatch; it starts when it is made. A file keeps none of it: a loaded one starts anew.
+
+    ::
+
+        timer = luann.Timer()
+        model.forward(input)
+        print(timer.time().real)
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -49,9 +56,21 @@ class Timer:
         """The seconds passed: a Table of ``real`` (by the clock), ``user`` and ``sys`` (of processor time)."""
         return Table(zip(("real", "user", "sys"), self._now()))
 
-    def __repr__(self) -> str:
-        state = "running" if self._running else "stopped"
-        return f"torch.Timer | status: {state} | {', '.join(f'{k}: {v:.6g}' for k, v in self.time().items())}"
+    def __tostring__(self) -> str:
+        """What Torch7's ``print`` shows."""
+        return f"torch.Timer [status: {'running' if self._running else 'stopped'}]"
+
+    __repr__ = __tostring__
+
+
+def tic() -> float:
+    """Seconds of a clock; what it counts from has no meaning: see :func:`toc`."""
+    return time.perf_counter()
+
+
+def toc(tictime: float) -> float:
+    """The seconds passed since :func:`tic` returned ``tictime``."""
+    return time.perf_counter() - tictime
 
 
 def _clocks() -> list[float]:

@@ -1,9 +1,9 @@
 """Whether luann computes what Torch7 computed, told from a saved net alone.
 
-A net that was saved without ``clearState()`` still holds the last output of every layer. :func:`check_model` runs a copy
-of the net in which each layer gets what the layer before it *saved*, and compares what it computes with what it saved
-itself: a difference belongs to the layer that shows it, and does not spread. :func:`describe` does that for all models
-in a file and gives one document of plain dicts, lists, strings and numbers, which ``luann check --json`` prints:
+A net that was saved without ``clearState()`` still holds the last output of every layer. :func:`check_model` runs a
+copy of the net in which each layer gets what the layer before it *saved*, and compares what it computes with what it
+saved itself: a difference belongs to the layer that shows it, and does not spread. :func:`describe` does that for all
+models in a file and gives one document of plain dicts, lists, strings and numbers, which ``luann check --json`` prints:
 
 ``file``, ``bytes``
     the name that was given, and the size of the file; ``null`` for a pipe.
@@ -27,16 +27,17 @@ in a file and gives one document of plain dicts, lists, strings and numbers, whi
         ``status``
             ``"agrees"``, ``"differs"`` or ``"unchecked"``.
         ``difference``, ``tolerance``
-            the largest difference of a computed number from the saved one, divided by the largest saved number of that
-            tensor, and what it may be; ``null`` where no numbers were compared, ``"inf"`` where only one was finite.
+            the largest difference of a computed number from the saved one, divided by the largest saved number of
+            that tensor, and what it may be; ``null`` where no numbers were compared, ``"inf"`` where only one was
+            finite.
         ``with``
             the path of the layer that wrote its output over this one's, in place: these two are checked together, and
             the numbers are told with that one.
         ``reason``
             why it was not checked, or what else there is to say; else ``null``.
 
-Random layers are computed with the noise that they saved. Where that is missing, as where an input is not in the file or
-an output was not saved, a layer is ``unchecked`` and says why.
+Random layers are computed with the noise that they saved. Where that is missing, as where an input is not in the file
+or an output was not saved, a layer is ``unchecked`` and says why.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ import torch
 
 from .. import nn, random
 from ..errors import ArgumentError, Error
+from ..show.layers import children
 from ..show.objects import class_name, is_model, path_text, readable, walk
 from .compare import TOLERANCES
 from .run import Layer, Run, modules_of
@@ -70,27 +72,34 @@ def describe(root: Any, file: str = "", size: int | None = None, tolerance: floa
         tolerance: as for :func:`check_model`.
     """
     models = []
+    totals: Counter[str] = Counter()
     for way, model in walk(root, lambda obj: not is_model(obj)):
         if is_model(model):
             layers, note = check_model(model, tolerance=tolerance)
+            counts = Counter(_STATUS[layer.status] for layer in layers)
+            totals += counts
             models.append(
                 {
-                    "at": readable(path_text(way)),
+                    "at": path_text(way),
                     "class": class_name(model),
-                    **_counts(layers),
+                    **{name: counts[name] for name in _STATUS.values()},
                     "note": note,
                     "layers": [_told(layer) for layer in layers],
                 }
             )
-    totals = {name: sum(model[name] for model in models) for name in _STATUS.values()}
-    return {"file": readable(file), "bytes": size, **totals, "models": models}
+    return {
+        "file": readable(file),
+        "bytes": size,
+        **{name: totals[name] for name in _STATUS.values()},
+        "models": models,
+    }
 
 
 def check_model(model: Any, input: Any = None, tolerance: float | None = None) -> tuple[list[Layer], str | None]:
     """Compare what the layers of a net compute with what they computed when Torch7 last ran them.
 
-    Nothing in the net changes. Where layers differ in the mode that the net was saved in, and none does in the other one
-    (training or evaluation), the mode was switched after the last run: then this is what is found in the other mode.
+    Nothing in the net changes. Where layers differ in the mode that the net was saved in, and none does in the other
+    one (training or evaluation), the mode was switched after the last run: then this is what that mode gives.
 
     Args:
         model: a module; also one of a class that luann does not know.
@@ -110,16 +119,11 @@ def check_model(model: Any, input: Any = None, tolerance: float | None = None) -
         train = not getattr(model, "train", True)
         switched = Run(model, tolerance, train).layers(input)
     if not _differing(switched):
-        return switched, f"the outputs are those of {'training' if train else 'evaluation'}: the mode was switched later"
+        return switched, f"these are outputs of {'training' if train else 'evaluation'}: the mode was switched later"
     return layers, _stale(model, layers)
 
 
 _STATUS = {"agrees": "agree", "differs": "differ", "unchecked": "unchecked"}
-
-
-def _counts(layers: list[Layer]) -> dict[str, int]:
-    counts = Counter(layer.status for layer in layers)
-    return {name: counts[status] for status, name in _STATUS.items()}
 
 
 def _told(layer: Layer) -> dict[str, Any]:
@@ -157,7 +161,8 @@ def _undisturbed() -> Iterator[None]:
 
 def _stale(model: Any, layers: list[Layer]) -> str | None:
     """A note where just those layers differ that have parameters."""
-    trained = {path for path, module in modules_of(model) if isinstance(module, nn.Module) and module.parameters()[0]}
+    leaves = [(p, m) for p, m in modules_of(model) if isinstance(m, nn.Module) and not children(m)]
+    trained = {path for path, module in leaves if module.parameters()[0]}
     others = any(layer.status == "agrees" and layer.path not in trained for layer in layers)
     if others and all(layer.path in trained for layer in _differing(layers)):
         return (

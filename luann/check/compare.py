@@ -1,4 +1,4 @@
-"""Outputs: whether two are the same, where they lie in memory, and those of random layers made with the noise they saved."""
+"""Outputs: whether two are the same, where they lie in memory, what random layers give with the noise they saved."""
 
 from __future__ import annotations
 

@@ -159,9 +159,7 @@ class Run:
             input: of the net, if it is known.
         """
         for self._comparing in (False, True):
-            self._model.updateOutput(
-                Missing("its input is not in the file") if input is None else copy.deepcopy(input)
-            )
+            self._model.updateOutput(Missing("its input is not in the file") if input is None else copy.deepcopy(input))
             if not self._comparing:
                 self._find_overwriters()
                 for node in self._nodes.values():  # what is computed now must not touch what was saved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import weakref
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -31,6 +32,7 @@ class Object:
     _typename = "nn.Object"
     _version = 1
     _empty_is_list = True  # an empty Lua table may be a list or a record; in nn it is a list
+    _node_of: Callable[[Any, tuple], Any] | None = None  # nngraph's: the node that a call with nodes makes
 
     def __init_subclass__(cls, typename: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -85,13 +85,29 @@ class Module(Object):
         self.accUpdateGradParameters(input, gradOutput, lr)
         return self.gradInput
 
-    def __call__(self, input: Any, gradOutput: Any = None) -> Any:
-        """``forward``; with a ``gradOutput`` also ``backward``, and both results are returned."""
+    def __call__(self, *arguments: Any, gradOutput: Any = None) -> Any:
+        """``forward``; with a ``gradOutput`` behind the input also ``backward``, and both results are returned.
+
+        Called with nodes of a graph, or with nothing, it makes a node: see :class:`luann.nngraph.Node`.
+        """
+        if not arguments or not isinstance(arguments[0], torch.Tensor):
+            node = None if self._node_of is None else self._node_of(self, arguments)
+            if node is not None:
+                return node
+        input, gradOutput = (*arguments, gradOutput)[:2]
         self.forward(input)
         if gradOutput is None:
             return self.output
         self.backward(input, gradOutput)
         return self.output, self.gradInput
+
+    def __neg__(self) -> Any:
+        """``self()``: the node that begins a graph."""
+        return self()
+
+    def __rsub__(self, nodes: Any) -> Any:
+        """``nodes - self`` is ``self(nodes)``: the node behind these nodes."""
+        return self(nodes) if isinstance(nodes, (list, tuple)) else NotImplemented
 
     # Parameters
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import random, types
 from ..errors import TensorTypeError
+from ..progress import progress
 from ._guard import describe
 from .criterion import Criterion
 from .module import Module
@@ -14,7 +15,11 @@ from .module import Module
 
 @types.register("nn.StochasticGradient")
 class StochasticGradient:
-    """Trains a module by stochastic gradient descent, example by example.
+    """Trains a module by stochastic gradient descent, example by example::
+
+        trainer = nn.StochasticGradient(mlp, nn.ClassNLLCriterion())
+        trainer.learningRate = 0.01
+        trainer.train(dataset)
 
     Args:
         module: the module.
@@ -28,7 +33,7 @@ class StochasticGradient:
         shuffleIndices: take the examples in random order, drawn once for all epochs; default yes.
         hookExample: called as ``hookExample(trainer, example)`` after every example.
         hookIteration: called as ``hookIteration(trainer, epoch, error)`` after every epoch, with the mean error.
-        verbose: print the mean error after every epoch, default yes.
+        verbose: print the mean error after every epoch, and on a terminal show how far an epoch has come; default yes.
     """
 
     verbose = True  # older files lack it
@@ -61,7 +66,7 @@ class StochasticGradient:
         print("# StochasticGradient: training")
         while True:
             error = 0.0
-            for i in order:
+            for done, i in enumerate(order, 1):
                 example = examples[i]
                 input, target = example[0], example[1]
                 error += criterion.forward(module.forward(input), target)
@@ -70,6 +75,8 @@ class StochasticGradient:
                 module.accUpdateGradParameters(input, gradOutput, rate)
                 if self.hookExample is not None:
                     self.hookExample(self, example)
+                if self.verbose:
+                    progress(done, len(order))
             error /= len(examples)
             if self.hookIteration is not None:
                 self.hookIteration(self, iteration, error)

@@ -57,7 +57,7 @@ def adamax(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tu
         t = state["t"] = steps + 1
         m.mul_(beta1).add_(dfdx, alpha=1 - beta1)
         torch.mul(u, beta2, out=decayed)
-        torch.abs(dfdx, out=size).add_(epsilon)
+        torch.abs(dfdx.to(size.dtype), out=size).add_(epsilon)
         torch.maximum(decayed, size, out=u)
         x.addcdiv_(m, u, value=-lr / (1 - beta1**t))
     return x, [fx]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..errors import ArgumentError, ShapeError
 from ..types import register
+from . import picture
 
 
 @register("optim.ConfusionMatrix")
@@ -185,6 +187,49 @@ class ConfusionMatrix:
             compact.zero_()[: len(values)] = values
             by_class.fill_(-1)[known] = values.to(by_class.dtype)
         return self._classFrrs, self._classFars, self._frrs[: len(frrs)], self._fars[: len(fars)]
+
+    def render(
+        self,
+        sortmode: str = "score",
+        display: bool = False,
+        block: int = 25,
+        legendwidth: int = 200,
+        file: str | os.PathLike[str] | None = None,
+    ) -> Tensor:
+        """A picture of the matrix. Needs matplotlib, but no screen::
+
+            picture = confusion.render(file="confusion.png")
+
+        A row and a column per class: the brighter a cell, the greater the part of the row's samples that was taken for
+        the column's class; its number is that part in per cent. On the right, each row's part of all samples and the
+        name of its class (its number if it has none).
+
+        Args:
+            sortmode: the order of the classes, ``'score'``: first what was predicted best; ``'occurrence'``: first
+                what occurred most.
+            display: show it in a window too, where matplotlib has windows.
+            block: the side of a cell, in pixels.
+            legendwidth: the width of the right part, in pixels.
+            file: where to write it, as matplotlib does: ``.png``, ``.pdf``, ``.svg``, ...
+
+        Returns:
+            The image as Torch7's, a tensor of size 3 × (nclasses · block) × (nclasses · block + legendwidth), of the
+            default type, with values from 0 to 1.
+
+        Raises:
+            Error: matplotlib is not installed.
+        """
+        names = [self._name(label) or str(label) for label in range(1, self.nclasses + 1)]
+        pixels = picture.draw(self.mat.numpy(force=True), names, sortmode, block, legendwidth, file)
+        if display:
+            self.updateValids()
+            sorting = "scores" if sortmode == "score" else "occurrences"
+            picture.show(
+                pixels,
+                f"Confusion matrix [sorted by {sorting}, global accuracy = {self.totalValid * 100:.3f}%, "
+                f"per-class accuracy = {self.averageValid * 100:.3f}%]",
+            )
+        return torch.from_numpy(pixels).permute(2, 0, 1).to(torch.get_default_dtype()) / 255
 
     def __tostring__(self) -> str:
         """The matrix with its percentages, as Torch7 printed it; calls :meth:`updateValids`."""

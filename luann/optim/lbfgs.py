@@ -15,8 +15,8 @@ from .state import Feval, buffer, dot, evaluate, kept, option, tables, value, wi
 def lbfgs(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[Tensor, list, int]:
     """Minimise by L-BFGS: Newton's method with a Hessian that is guessed from the last steps.
 
-    A call does up to ``maxIter`` iterations, and the next call goes on from there. Each goes along d = −H · df/dx (H is
-    the guess at the inverse Hessian), for the length that ``lineSearch`` finds, or a fixed one: ``learningRate``, and in
+    A call does up to ``maxIter`` iterations; the next call goes on from there. Each goes along d = −H · df/dx (H is
+    the guess at the inverse Hessian) for the length that ``lineSearch`` finds, or a fixed one: ``learningRate``, and in
     the very first iteration at most 1/|df/dx|₁ of it.
 
     x is changed in place.

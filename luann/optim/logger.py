@@ -170,7 +170,7 @@ class Logger:
         if self.logscale:
             axes.set_yscale("log")
         axes.grid(True)
-        axes.legend()
+        axes.legend(framealpha=1)  # PostScript knows no transparency
         axes.set_title(f"<Logger::{self.name}>")
         if self.epsfile:
             figure.savefig(self.epsfile, format="eps")
@@ -186,20 +186,17 @@ def _entry(value: Any) -> str:
     return f"{float(value):11.4e}"
 
 
-_FORMATS = {".": ",", "+": "+", "-": "-", "+-": "+-"}  # gnuplot's names in Torch7 -> matplotlib's
-
-
 def _draw(axes: Any, values: np.ndarray, style: str, **look: Any) -> None:
     rows = np.arange(1, len(values) + 1)
     if style == "|":
         axes.bar(rows, values, fill=False, edgecolor=look.pop("color"), **look)
     elif style == "~":
         axes.plot(*_spline(values), "-", **look)
-    elif style in _FORMATS:
-        axes.plot(rows, values, _FORMATS[style], **look)
+    elif style in (".", "+", "-", "+-"):
+        axes.plot(rows, values, style, **look)
     else:
         try:
-            axes.plot(rows, values, style, label=look["label"])
+            axes.plot(rows, values, style, label=look["label"])  # a format can name a colour
         except ValueError as error:
             raise ArgumentError(f"{style!r} is neither a style of optim.Logger nor a format of matplotlib's") from error
 

@@ -39,9 +39,10 @@
     ``layers``
         all modules, a container before its children. Each has ``path`` (``"1.3"``: third child of the first; ``""``
         for the model itself), ``class``, ``unknown``, ``train``, ``same_as`` (the path where the same object came
-        before, whose children are not told again; else ``null``), ``parameters``, and ``numbers``, how many numbers
-        these hold; and ``incomplete``, if the damage cut it short. A parameter is told with the innermost module that lists it, and has ``name``, ``type``, ``size``,
-        ``numbers`` and ``shared_with`` (``path.name`` of one met before over the same memory, else ``null``).
+        before, whose children are not told again; else ``null``), ``parameters``, ``numbers``, how many numbers these
+        hold, and ``incomplete``, if the damage cut it short. A parameter is told with the innermost module that lists
+        it, and has ``name``, ``type``, ``size``, ``numbers`` and ``shared_with`` (``path.name`` of one met before over
+        the same memory, else ``null``).
     ``numbers``, ``distinct_numbers``, ``distinct_bytes``
         how many numbers all parameters hold; the same with shared memory counted once; and that memory in bytes.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import FormatError
 from ..types import register
-from .payloads import FIELDS, register_payload
+from .payloads import FIELDS, fields_of, register_payload
 from .reader import Reader, load
 from .salvage import Salvaged, salvage
 from .tds import AtomicCounter, Hash, Vec
@@ -22,6 +22,7 @@ __all__ = [
     "Unknown",
     "Vec",
     "Writer",
+    "fields_of",
     "load",
     "register",
     "register_payload",

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._notes import is_whole, original
+from .._notes import is_whole, listed, original
 from ..errors import ArgumentError, Error
-from ..table import Shuffled
+from ..table import Shuffled, Table
 from ..types import Storage, tensor_typename
 from .memory import NUMPY, span, storable
 from .output import BUFFER, NoOutput
@@ -72,10 +72,10 @@ class Encoder:
                     if contents is not None:
                         stack.append((contents, value))
                         break
+                    if len(buffer) >= BUFFER:
+                        out.flush()
                 else:
                     stack.pop()
-                if len(buffer) >= BUFFER:
-                    out.flush()
         except struct.error:
             error: Error = ArgumentError("Torch7 counts bytes and entries to 2^31 - 1, and here are more")
             error.path = path_to([*(holder for _, holder in stack[1:]), value])
@@ -116,7 +116,8 @@ class Encoder:
         elif isinstance(value, (bytes, bytearray)):
             handler = self._bytes
         else:
-            raise ArgumentError(f"a {type(value).__name__} has no form in Torch7")
+            kind = type(value).__name__
+            raise ArgumentError(f"a {kind} has no form in Torch7: make a table, number, string or tensor of it")
         self._handlers[type(value)] = handler
         return handler
 
@@ -197,7 +198,7 @@ class Encoder:
         return _flattened((i, value[i - 1]) for i in order)
 
     def _dict(self, value: dict) -> Contents:
-        if self._met(3, value):
+        if self._met(3, value if value or type(value) is not Table else listed(value)):
             return None
         entries: Any = value.items()
         if type(None) in set(map(type, value.values())):  # an entry that is nil is none
@@ -211,12 +212,6 @@ class Encoder:
         return _flattened(entries)
 
     # Tensors and storages
-
-    def _head(self, name: str, version: float | None = 1) -> None:
-        """The class of an object. What is older than versions has none."""
-        if version is not None:
-            self._out.string(f"V {version:.14g}")
-        self._out.string(name)
 
     def _tensor(self, tensor: torch.Tensor) -> None:
         tensor = original(tensor)
@@ -247,7 +242,7 @@ class Encoder:
             if users == 1 and value.numel() < high - low:
                 value = value.contiguous()
                 low, high = span(value)
-        self._head(tensor_typename(value.dtype, value.is_cuda))
+        self._out.head(tensor_typename(value.dtype, value.is_cuda), 1)
         self._shape(value, low)
         if bare:
             self._out.nil()
@@ -274,11 +269,14 @@ class Encoder:
             self._out.ints(4, index)
             return
         self._out.ints(4, self._new(key, owner))
-        flat = torch.empty(0, dtype=value.dtype, device=value.device)
-        flat.set_(value.untyped_storage(), low, (high - low,), (1,))
-        self._head(tensor_typename(flat.dtype, flat.is_cuda).replace("Tensor", "Storage"))
+        if value.numel() == high - low and value.is_contiguous():
+            flat = value.view(-1)
+        else:
+            flat = torch.empty(0, dtype=value.dtype, device=value.device)
+            flat.set_(value.untyped_storage(), low, (high - low,), (1,))
+        self._out.head(tensor_typename(flat.dtype, flat.is_cuda).replace("Tensor", "Storage"), 1)
         self._out.longs([high - low])
-        self._out.storage(flat.cpu())
+        self._out.storage(flat.cpu() if flat.is_cuda else flat)
 
     def _need(self, key: Any) -> tuple[int, int, int]:
         if self._needed is None:
@@ -307,15 +305,15 @@ class Encoder:
             return None
         out = self._out
         name = obj.typename if isinstance(obj, Unknown) else type(obj)._typename
-        self._head(name, version_of(obj))
+        out.head(name, version_of(obj))
         write = writers.get(name)
         if write is not None:
             contents = write(out, obj)
             return contents if isinstance(contents, GeneratorType) else None
         if name in payloads:
-            raise ArgumentError(f"{name} has a layout of its own: give luann.t7.register_payload a function to write it")
+            raise ArgumentError(f"{name} has a layout of its own: give register_payload a function that writes it")
         if not hasattr(obj, "__dict__") and not isinstance(obj, Unknown):
-            raise ArgumentError(f"a {name} without attributes: say with luann.t7.register_payload what is written of it")
+            raise ArgumentError(f"a {name} without attributes: give register_payload a function that writes it")
         fields = fields_of(obj)
         left_out = out.left_out.get(id(obj))
         if left_out:
@@ -326,7 +324,7 @@ class Encoder:
         out = self._out
         if function.form == 6:  # has no number, and is written again wherever it is met
             if any(holder is function for _, holder in self._stack):
-                raise ArgumentError("a Lua function that holds itself, which the old form 6 cannot tell: set its form to 8")
+                raise ArgumentError("a function of the old form 6 that holds itself, which only later forms can")
             out.ints(6)
         elif self._met(function.form, function):
             return None

@@ -71,12 +71,12 @@ def storable(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.layout is not torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
         kind = "quantized" if tensor.is_quantized else "meta" if tensor.device.type == "meta" else tensor.layout
         raise ArgumentError(f"a {kind} tensor has no form in Torch7")
-    value = tensor.detach()
+    value = tensor.detach() if tensor.requires_grad else tensor
     if value.dtype == torch.bool:
         value = value.view(torch.uint8)
     if value.dtype not in NUMPY:
         raise ArgumentError(f"a tensor of {value.dtype} has no form in Torch7: convert it first, with float() say")
-    return value.resolve_neg()
+    return value.resolve_neg() if value.is_neg() else value
 
 
 def span(tensor: torch.Tensor) -> tuple[int, int]:

@@ -67,6 +67,7 @@ class _Output(_Target):
         super().__init__()
         self.buffer = bytearray()
         self._write = write
+        self._heads: dict[tuple, bytes] = {}
 
     def flush(self) -> None:
         """Hand on what is in the buffer."""
@@ -87,7 +88,7 @@ class _Output(_Target):
         self.ints(value)
 
     def ints(self, *values: int) -> None:
-        """Some ints."""
+        """Up to three ints."""
         raise NotImplementedError
 
     def chars(self, data: bytes) -> None:
@@ -99,6 +100,18 @@ class _Output(_Target):
         data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
         self.ints(len(data))
         self.chars(data)
+
+    def head(self, name: str, version: float | None) -> None:
+        """The version of a class, where it has one, and its name."""
+        known = self._heads.get((name, version))
+        if known is None:
+            start = len(self.buffer)
+            if version is not None:
+                self.string(f"V {version:.14g}")
+            self.string(name)
+            self._heads[name, version] = bytes(self.buffer[start:])
+        else:
+            self.buffer += known
 
 
 class BinaryOutput(_Output):
@@ -115,14 +128,13 @@ class BinaryOutput(_Output):
         self._order: Any = "<" if byteorder == "little" else ">"
         self._swapped = byteorder != sys.byteorder
         self._long = "q" if long_size == 8 else "i"
-        self._int = struct.Struct(self._order + "i").pack
-        self._two = struct.Struct(self._order + "ii").pack
+        self._ints = [struct.Struct(f"{self._order}{n}i").pack for n in range(4)]
         self._tag_double = struct.Struct(self._order + "id").pack
         self._pair = np.dtype([("kt", self._order + "i4"), ("k", self._order + "f8"),
                                ("vt", self._order + "i4"), ("v", self._order + "f8")])  # fmt: skip
 
     def ints(self, *values: int) -> None:
-        self.buffer += struct.pack(f"{self._order}{len(values)}i", *values)
+        self.buffer += self._ints[len(values)](*values)
 
     def longs(self, values: Sequence[int]) -> None:
         """Some longs.
@@ -137,7 +149,8 @@ class BinaryOutput(_Output):
 
     def _too_long(self, value: int) -> ArgumentError:
         size = struct.calcsize(self._order + self._long)
-        return ArgumentError(f"{value} does not fit into a long of {size} bytes" + "; long_size=8 has room" * (size < 8))
+        hint = ": use long_size=8" if size < 8 else ""
+        return ArgumentError(f"{value} does not fit into a long of {size} bytes{hint}")
 
     def double(self, value: float) -> None:
         """A double."""
@@ -149,16 +162,16 @@ class BinaryOutput(_Output):
     # Whole objects
 
     def nil(self) -> None:
-        self.buffer += self._int(0)
+        self.buffer += self._ints[1](0)
 
     def number(self, value: float) -> None:
         self.buffer += self._tag_double(1, value)
 
     def text(self, data: bytes) -> None:
-        self.buffer += self._two(2, len(data)) + data
+        self.buffer += self._ints[2](2, len(data)) + data
 
     def boolean(self, value: bool) -> None:
-        self.buffer += self._two(5, value)
+        self.buffer += self._ints[2](5, value)
 
     # Many numbers at once
 
@@ -173,7 +186,7 @@ class BinaryOutput(_Output):
             return False
         run["kt"] = run["vt"] = 1
         run["k"] = np.arange(1, len(values) + 1)
-        self._numbers(memoryview(run).cast("B"))
+        self._numbers(run.view(np.uint8).data)
         return True
 
     def storage(self, flat: torch.Tensor) -> None:
@@ -279,7 +292,7 @@ class NoOutput(_Target):
     def nothing(self, *args: Any) -> None:
         pass
 
-    flush = int32 = ints = longs = double = chars = string = nil = number = text = boolean = storage = nothing
+    flush = int32 = ints = longs = double = chars = string = head = nil = number = text = boolean = storage = nothing
 
     def numbers(self, values: list) -> bool:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from ..table import Table
@@ -14,7 +15,7 @@ def path_to(chain: list) -> str:
     """How to get to the last of some objects, each of which holds the next, from the first: ``obj.modules[0]['x']``."""
     steps = []
     owner: Any = None
-    for holder, held in zip(chain, chain[1:]):
+    for holder, held in itertools.pairwise(chain):
         if isinstance(holder, dict):
             named = isinstance(holder, Table) or not isinstance(owner, (list, tuple, dict, type(None)))
             steps.append(_entry(holder, held, named))

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from .._notes import keep_whole
+from .._notes import as_list, keep_whole
 from ..errors import FormatError
 from ..table import Shuffled, Table
 from ..types import DTYPES, Storage, classes
@@ -79,7 +79,6 @@ class Reader:
         self._wrong_guesses: set[int] = set()  # where those begin that turned out to be none
         self._tables: set[int] = set()  # the same, from the pass before
         self._unfinished: dict[int, Table] = {}  # tables to which something refers before they are complete, by id
-        self._lists: dict[int, tuple[Table, list]] = {}  # the lists that empty tables became, by id of the table
         self._failure: FormatError | None = None  # of an object that had been given an open guess
         self._suspect = ""  # the last unknown class, after which all may be out of step
 
@@ -310,7 +309,7 @@ class Reader:
         if getattr(obj, "_empty_is_list", False):
             for key, value in fields.items():
                 if type(value) is Table and not value and id(value) not in self._unfinished:
-                    fields[key] = self._lists.setdefault(id(value), (value, []))[1]
+                    fields[key] = as_list(value)
         restore = getattr(obj, "_restore", None)
         try:
             if restore is not None:

@@ -41,6 +41,9 @@ class Replacing:
                 self.file = open(name, "xb", buffering=0)  # noqa: SIM115
             except FileExistsError:
                 continue
+            except OSError as error:
+                error.filename = self._path
+                raise
             self._temporary = name
             return
 

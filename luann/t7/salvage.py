@@ -9,7 +9,6 @@ from ..table import Table
 from .binary import Damage
 from .frames import NOTHING, ObjectFrame, TableFrame
 from .reader import Reader
-from .values import Unknown
 
 
 class Salvaged(NamedTuple):
@@ -18,7 +17,8 @@ class Salvaged(NamedTuple):
     Attributes:
         value: the object, as far as it could be read.
         error: what is wrong with the file, and where; ``None`` if it is whole.
-        incomplete: the tables and objects that the damage left incomplete, each within the one before.
+        incomplete: the tables and objects that lack something: those in which the damage lies, each within the one
+            before, then objects of which the file does not say what their class needs.
     """
 
     value: Any
@@ -29,9 +29,10 @@ class Salvaged(NamedTuple):
 def salvage(file: Any, **options: Any) -> Salvaged:
     """Read the object in a .t7 file up to where the file is damaged.
 
-    All that stands before the damage is as :func:`load` would give it. Tables and objects that end behind it have what came
-    before: a list its first entries, an object some of its fields. An object that cannot be made of these becomes an
-    :class:`Unknown`. A tensor, string or number in which the damage lies is left out.
+    All that stands before the damage is as :func:`load` would give it. Tables and objects that end behind it have what
+    came before: a list its first entries, an object some of its fields. A tensor, string or number in which the damage
+    lies is left out. Where the class of an object refuses the fields that the file has, they become its attributes as
+    they are, and reading goes on.
 
     Args:
         file: a path, a file opened in binary mode, or bytes.
@@ -41,23 +42,46 @@ def salvage(file: Any, **options: Any) -> Salvaged:
         FormatError: this is no .t7 file, or nothing stands before the damage.
         OSError: if it cannot be opened or read.
     """
-    with Reader(file, **options) as reader:
+    with _Lenient(file, **options) as reader:
         try:
             return Salvaged(reader.read(), None, [])
         except FormatError as error:
+            reader.unmade = []
             value, incomplete = _before_damage(reader)
             if value is NOTHING:
                 raise
-            return Salvaged(value, error, incomplete)
+            return Salvaged(value, error, incomplete + reader.unmade)
 
 
-def _before_damage(reader: Reader) -> tuple[Any, list]:
+class _Lenient(Reader):
+    """A reader that can go on where an object cannot be made.
+
+    Attributes:
+        unmade: such objects; as long as it is ``None``, they are errors as for any reader.
+    """
+
+    unmade: list | None = None
+
+    def _restore(self, obj: Any, name: str, fields: dict, version: float) -> None:
+        if self.unmade is None:
+            super()._restore(obj, name, fields, version)
+            return
+        guesses, self._open_guesses = self._open_guesses, 0  # nothing is read again to correct them
+        try:
+            super()._restore(obj, name, fields, version)
+        except Damage:
+            self.unmade.append(obj)
+            getattr(obj, "__dict__", {}).update(fields)
+        finally:
+            self._open_guesses = guesses
+
+
+def _before_damage(reader: _Lenient) -> tuple[Any, list]:
     """Read the object again, and put together what has been begun when it fails; with the incomplete ones in it."""
     try:
         return reader._run(), []
     except Damage:
         pass
-    reader._open_guesses = 0  # nothing will show whether they were right
     value: Any = NOTHING
     incomplete: list = []
     for frame in reversed(reader._stack):
@@ -65,13 +89,15 @@ def _before_damage(reader: Reader) -> tuple[Any, list]:
             if value is not NOTHING and frame.key is not NOTHING:
                 frame.add(frame.key, value)
             value = frame.finish()
+            if frame.as_fields:
+                continue
         else:
             value = _object(reader, frame, value)
         incomplete.insert(0, value)
     return value, incomplete
 
 
-def _object(reader: Reader, frame: ObjectFrame, value: Any) -> Any:
+def _object(reader: _Lenient, frame: ObjectFrame, value: Any) -> Any:
     """An object of which ``value`` was being read."""
     obj = frame.result
     if not frame.name:
@@ -84,8 +110,5 @@ def _object(reader: Reader, frame: ObjectFrame, value: Any) -> Any:
         fields = end.value
     except Exception:
         pass  # a layout of its own, of which there is not enough
-    try:
-        reader._restore(obj, frame.name, fields, frame.version)
-    except Damage:
-        return Unknown(frame.name, frame.version, fields)
+    reader._restore(obj, frame.name, fields, frame.version)
     return obj

@@ -13,10 +13,10 @@ from .replacing import Replacing
 
 
 class Writer:
-    """Writes objects to a .t7 file, one after the other; what is one object, tensor or storage among them is written once.
+    """Writes objects to a .t7 file, one after the other; what is one thing among all of them is written once.
 
-    A file given by its path appears, or is replaced, when the writer is closed, and only if all went well; leaving a ``with``
-    block by an exception discards what was written. An open file is written to directly, at its position.
+    A file given by its path appears, or is replaced, when the writer is closed, and only if all went well; leaving a
+    ``with`` block by an exception discards what was written. An open file is written to directly, at its position.
 
     Storages are written whole, as Torch7 writes them, since a later object may need the rest.
 
@@ -31,7 +31,13 @@ class Writer:
     """
 
     def __init__(
-        self, file: Any, *, format: str = "binary", long_size: int = 8, byteorder: str = "little", _compact: bool = False
+        self,
+        file: Any,
+        *,
+        format: str = "binary",
+        long_size: int = 8,
+        byteorder: str = "little",
+        _compact: bool = False,
     ) -> None:
         if format not in ("binary", "ascii"):
             raise ArgumentError(f"format is 'binary' or 'ascii', got {format!r}")
@@ -62,8 +68,8 @@ class Writer:
         """Write an object; see :func:`save` for what can be written.
 
         Raises:
-            ArgumentError: something in it has no form in Torch7; what is in the file already then ends in the middle of this
-                object, so nothing more can be written.
+            ArgumentError: something in it has no form in Torch7. The file then ends in the middle of this object, and
+                nothing more can be written to it.
         """
         if self._closed or self._broken:
             raise ArgumentError("the writer is closed" if self._closed else "an earlier object failed to be written")
@@ -111,13 +117,14 @@ def save(
     Unknown, Function                       what they were in the file they came from
     ======================================  ============================================
 
-    An entry that is ``None`` is left out, as in Lua. A tensor without elements is written as ``torch.Tensor()``, one without
-    dimensions as a vector of one element. What is one list, dict, object, tensor or storage in memory is one in the file.
+    An entry that is ``None`` is left out, as in Lua. A tensor without elements is written as ``torch.Tensor()``, one
+    without dimensions as a vector of one element. What is one list, dict, object, tensor or storage in memory is one in
+    the file.
 
-    Of a storage, what lies between the first and the last number that the saved tensors use is written; a tensor that
-    alone uses its storage is written without gaps. So a small view of a large tensor takes little room, and views of the
-    same tensor still share. To keep a storage whole, save the whole tensor along with its view, or say ``compact=False``.
-    Tensors that were loaded as part of a larger storage are saved as such.
+    Of a storage that several of the tensors use, what lies between the first and the last number in use is written; a
+    tensor that alone uses its storage is written without gaps. So a small view of a large tensor takes little room, and
+    views of one tensor still share. To keep a storage whole, save the whole tensor along with its view, or say
+    ``compact=False``. Tensors that were loaded as part of a larger storage are saved as such.
 
     Args:
         path: where to save. The file is written beside the old one, which it replaces once it is on the disk:

@@ -1,5 +1,5 @@
 # Loads a trained net and tests it on the digits that it has not seen.
-#   python evaluate.py [MODEL]      MODEL: a .t7 file, or what train.py wrote; default run/model.pt
+#   python evaluate.py [MODEL]      MODEL: a .t7 file, by default what train.py wrote, run/model.t7
 import os
 import sys
 
@@ -8,11 +8,8 @@ import torch
 import luann
 from luann import optim
 
-path = sys.argv[1] if len(sys.argv) > 1 else "run/model.pt"
-if path.endswith(".t7"):
-    model = luann.load(path)
-else:
-    model = torch.load(path, weights_only=False)
+path = sys.argv[1] if len(sys.argv) > 1 else "run/model.t7"
+model = luann.load(path)
 print(model)
 
 rows = torch.tensor([[float(n) for n in line.split(",")] for line in open("digits.csv")][1500:])
@@ -28,4 +25,4 @@ print("test accuracy %.4f" % confusion.totalValid)
 
 recorded = os.path.join(os.path.dirname(path), "outputs.t7")
 if os.path.exists(recorded):
-    print("largest difference from the outputs Torch7 recorded: %.3g" % (outputs - luann.load(recorded)).abs().max())
+    print("largest difference from the outputs that were saved with it: %.3g" % (outputs - luann.load(recorded)).abs().max())

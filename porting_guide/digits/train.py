@@ -54,7 +54,7 @@ optimState = luann.Table(
 )
 
 os.makedirs(opt.save, exist_ok=True)
-torch.save(model, opt.save + "/initial.pt")
+luann.save(opt.save + "/initial.t7", model)
 losses = open(opt.save + "/losses.csv", "w")
 log = open(opt.save + "/epochs.csv", "w")
 
@@ -101,10 +101,10 @@ for epoch in range(1, opt.epochs + 1):
     print("epoch %d: training %.4f, test %.4f" % (epoch, trained, tested))
     log.write("%d,%.17g,%.17g\n" % (epoch, trained, tested))
     checkpoint = {"model": model, "optimState": optimState, "confusion": confusion, "opt": opt}
-    torch.save(checkpoint, opt.save + "/checkpoint.pt")
+    luann.save(opt.save + "/checkpoint.t7", checkpoint)
 
 losses.close()
 log.close()
 
-torch.save(outputs, opt.save + "/outputs.pt")
-torch.save(model.clearState(), opt.save + "/model.pt")
+luann.save(opt.save + "/outputs.t7", outputs)
+luann.save(opt.save + "/model.t7", model.clearState())

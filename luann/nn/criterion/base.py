@@ -54,7 +54,15 @@ class Criterion(Object):
         return self.updateGradInput(input, target)
 
     def __call__(self, *arguments: Any) -> tuple[float, Any]:
-        """``forward`` and ``backward`` of an input and a target: the number and the gradient."""
+        """``forward`` and ``backward`` of an input and a target: the number and the gradient.
+
+        Called with nodes of a graph, it makes the node of a :class:`ModuleFromCriterion`: see
+        :class:`luann.nngraph.Node`.
+        """
+        if not arguments or not isinstance(arguments[0], torch.Tensor):
+            node = None if self._node_of is None else self._node_of(self, arguments)
+            if node is not None:
+                return node
         self.output = self.forward(*arguments)
         self.gradInput = self.backward(*arguments)
         return self.output, self.gradInput

@@ -79,7 +79,8 @@ class _KeepsPlaces(Module):
 
     def _kept_indices(self) -> torch.Tensor | None:
         kept = self.__dict__.get("indices")
-        if kept is not None and kept.dtype is not torch.int64:  # Torch7's float() converts them, its forward takes it back
+        # Torch7's float() converts them like any other tensor, its forward takes that back
+        if kept is not None and kept.dtype is not torch.int64:
             kept = self.__dict__["indices"] = kept.long()
         return kept
 
