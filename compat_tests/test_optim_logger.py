@@ -201,3 +201,25 @@ def test_plot_of_two_rows_to_standard_output(capsys):
     logger.add({"loss": torch.tensor(2.0)})
     figure = logger.style({"loss": "~"}).plot()
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), np.linspace(1, 2, 11))
+
+
+def test_report_is_a_page_with_every_row(log):
+    logger = optim.Logger(log)
+    logger.setNames(["train <1>", "remark"])
+    logger.add([0.5, "a < b"])
+    logger.add([0.25])
+    logger.display(False)
+    page = (log.parent / "page.html", log.with_name("some.log.html"))
+    assert logger.report(page[0]) == str(page[0]) and logger.report() == str(page[1])
+    text = page[0].read_text()
+    assert text == page[1].read_text() or "<svg" in text  # matplotlib gives the parts of a picture names of their own
+    assert "<th>train &lt;1&gt;</th><th>remark</th>" in text
+    assert "<tr><td>1</td><td>0.5</td><td>a &lt; b</td></tr>" in text
+    assert "<tr><td>2</td><td>0.25</td><td></td></tr>" in text
+    with pytest.raises(ArgumentError, match="give filename"):
+        optim.Logger().report()
+
+
+def test_report_shows_the_plot(logger, tmp_path):
+    logger.report(tmp_path / "page.html")
+    assert "<svg" in (tmp_path / "page.html").read_text()

@@ -82,6 +82,17 @@ def test_cg_stops_at_the_first_line_search_that_fails():
     assert x.item() == 1 and fs == [-1] and 2 < evaluations <= 25
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("maxIter", [3, 4, 10, 200])  # some with a maxEval that is no whole number
+@pytest.mark.parametrize("slope", [0.0, -1.0])
+def test_cg_where_there_is_no_slope_or_no_end_to_it(dtype, maxIter, slope):
+    x = torch.tensor([1.0, 2.0], dtype=dtype)
+    _, fs, evaluations = optim.cg(
+        lambda x: (slope * x.sum().item(), torch.full_like(x, slope)), x, {"maxIter": maxIter}
+    )
+    assert x.tolist() == [1, 2] and fs == [3 * slope] and evaluations < 1000
+
+
 @pytest.mark.parametrize("beyond", [math.inf, math.nan])
 @pytest.mark.parametrize("method", [optim.cg, lambda *args: optim.lbfgs(*args, {"lineSearch": optim.lswolfe})])
 def test_a_wall(method, beyond):

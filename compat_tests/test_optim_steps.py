@@ -293,6 +293,21 @@ def test_a_gradient_of_another_type(name, types):
     torch.testing.assert_close(mixed.float(), x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [*METHODS, "lbfgs", "cg"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_type_is_that_of_x_whatever_the_default(name, dtype):
+    results = []
+    for default in (torch.float32, torch.float64):
+        torch.set_default_dtype(default)
+        x, config = torch.tensor([1.0, -2.0, 3.0], dtype=dtype), {"maxIter": 3, "learningRate": 0.1}
+        for _ in range(3):
+            getattr(optim, name)(lambda x: ((x * x).sum(), 2 * x), x, config)
+        kept = {k: v.dtype for k, v in config.items() if isinstance(v, torch.Tensor) and k not in ("ro", "al")}
+        assert set(kept.values()) <= {dtype, torch.uint8} and dtype in kept.values()
+        results.append(x)
+    assert torch.equal(*results)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("record", [r for r in RECORDS if "/network" not in r])  # whose own tensors are on the CPU
 def test_record_on_cuda(record):

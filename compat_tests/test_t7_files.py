@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import luann
 import pytest
 import torch
+
+import luann
 from luann.t7 import replacing, writer
 
 
@@ -125,6 +126,15 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
         luann.save(tmp_path / "no" / "where.t7", 1)
     with pytest.raises(IsADirectoryError):
         luann.save(tmp_path, 1)
+
+
+def test_a_file_whose_own_pages_are_in_use(path: Path) -> None:
+    luann.save(path, torch.arange(100_000.0))
+    mapped = luann.load(path, mmap=True)
+    mapped[1] = 7
+    luann.save(path, [mapped, mapped[::2]])
+    again = luann.load(path)
+    assert torch.equal(again[0], mapped) and torch.equal(again[1], mapped[::2]) and again[0][1] == 7
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")

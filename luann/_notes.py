@@ -44,7 +44,7 @@ def original(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def as_list(table: dict) -> list:
-    """The list that takes the place of an empty table in some of the objects that hold it; the same one for them all."""
+    """The list that takes the place of an empty table in the objects that want one; the same for all of them."""
     return _lists.setdefault(table, [])
 
 

@@ -112,7 +112,7 @@ def main() -> int:
     for data in files:  # what whole files need, is needed anyway
         run(data, random.Random(0), place)
     results: Counter[str] = Counter()
-    slowest, before, start = 0.0, peak(), time.perf_counter()
+    slowest, before, start = (0.0, 0), peak(), time.perf_counter()
     for case in range(options.first, options.first + options.cases):
         rng = random.Random(f"{options.seed} {case}")
         data = damaged(files, rng)
@@ -131,14 +131,14 @@ def main() -> int:
             before = peak()
         finally:
             signal.alarm(0)
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, (time.perf_counter() - began, case))
         results[result] += 1
         if sys.stderr.isatty() and case % 1000 == 999:
             print(f"\r{case + 1}: {dict(results)}", end="", file=sys.stderr, flush=True)
     place.unlink(missing_ok=True)
     told = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
     print(f"{options.cases} cases from {len(files)} files in {time.perf_counter() - start:.0f} s: {told}; "
-          f"slowest {slowest * 1000:.0f} ms, memory grew by {(peak() - before) / 2**20:.1f} MiB")  # fmt: skip
+          f"slowest {slowest[0] * 1000:.0f} ms (case {slowest[1]}), memory grew by {(peak() - before) / 2**20:.1f} MiB")  # fmt: skip
     if not any(options.keep.iterdir()):
         options.keep.rmdir()
     return 1 if results["FAILED"] else 0

@@ -19,7 +19,8 @@ from .layers import IdentityTable, JustElement, JustTable, Parameters
 from .node import Node, annotateNodes, nest, node_of
 
 Object._node_of = staticmethod(node_of)
-nn.gModule = gModule  # type: ignore[attr-defined]  its name in Torch7
+# its name in Torch7
+nn.gModule = gModule  # type: ignore[attr-defined]
 
 __all__ = [
     "IdentityTable",

@@ -1,7 +1,7 @@
 """Taking apart what is linked in circles and too deep for recursion, and putting it together again.
 
-The nodes of a graph refer to each other through tables, in a chain as long as the graph is deep. ``copy`` and ``pickle``
-follow such a chain by recursion and give up; so they get the graph as a flat list.
+The nodes of a graph refer to each other through tables, in a chain as long as the graph is deep. ``copy`` and
+``pickle`` follow such a chain by recursion and give up; so they get the graph as a flat list.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def take_apart(root: dict) -> tuple[list, list, Kinds, Links]:
     def number(value: Any) -> int:
         found = numbers.get(id(value))
         if found is None:
-            if isinstance(value, (Table, *_PARTS)) or (isinstance(value, list)):
+            if isinstance(value, (list, Table, *_PARTS)):
                 found = len(containers)
                 containers.append(value)
             else:

@@ -55,7 +55,7 @@ class Step:
     def __init__(self, node: Any) -> None:
         data = node.data
         if data.get("criterion") is not None:
-            raise ArgumentError(f"{node}: a criterion as a node, of nngraph before ModuleFromCriterion, is not supported")
+            raise ArgumentError(f"{node} has a criterion, of nngraph before ModuleFromCriterion: it is not supported")
         self.node, self.data = node, data
         self.module = data.get("module")
         self.accumulates = _accumulates(self.module)
@@ -127,11 +127,11 @@ class Schedule:
 
     def is_for(self, gmodule: Any) -> bool:
         """Whether it still is the schedule of a gModule: no module has been put in the place of another."""
-        return (
-            self.forwardnodes is gmodule.forwardnodes
-            and self.backwardnodes is gmodule.backwardnodes
-            and list(map(_module, self._datas)) == self._modules
-        )
+        try:
+            same = list(map(_module, self._datas)) == self._modules
+        except KeyError:
+            return False
+        return same and self.forwardnodes is gmodule.forwardnodes and self.backwardnodes is gmodule.backwardnodes
 
     @property
     def fused(self) -> bool:

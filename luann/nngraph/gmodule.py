@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,8 +27,8 @@ _debug = False
 def setDebug(enable: bool = True) -> None:
     """Have a gModule that fails draw itself, with the node that failed in red.
 
-    The files are ``NAME.dot`` and, with graphviz installed, ``NAME.svg``, where ``NAME`` is the gModule's field ``name``
-    or ``nngraph_2in_1out`` with the numbers of its inputs and outputs.
+    The files are ``NAME.dot`` and, with graphviz installed, ``NAME.svg``, where ``NAME`` is the gModule's field
+    ``name`` or ``nngraph_2in_1out`` with the numbers of its inputs and outputs.
     """
     global _debug
     _debug = enable
@@ -76,7 +77,7 @@ class gModule(Container):
             outnode.add(node, True)
         for node in inputs:
             if node.children and len(inputs) > 1:
-                raise ArgumentError(f"{node} cannot be an input: it has inputs itself, or is in another gModule already")
+                raise ArgumentError(f"{node} cannot be an input: it has inputs, or is in another gModule already")
         for node, source in zip(inputs, innode.split(len(inputs)) if len(inputs) > 1 else [innode]):
             node.add(source, True)
 
@@ -102,7 +103,9 @@ class gModule(Container):
             if root.data is data:
                 self.innode = root
             elif root.data.get("module") is None:
-                raise ArgumentError("the nodes are in another gModule already: write the graph down anew, or clone that one")
+                raise ArgumentError(
+                    "the nodes are in another gModule already: write the graph down again, or clone that"
+                )
             elif not isinstance(root.data["module"], Parameters):
                 raise ArgumentError(f"{root} is needed for the outputs, but is not among the inputs")
         if self.innode is None:
@@ -262,10 +265,8 @@ class gModule(Container):
         path = Path(f"{self.name or f'nngraph_{inputs}in_{outputs}out'}.svg")
         text = self.fg.todot(path.stem, marked=step.data)
         path.with_suffix(".dot").write_text(text, encoding="utf-8")
-        try:
+        with suppress(Error):  # without graphviz the text has to do
             render(text, path)
-        except Error:  # without graphviz the text has to do
-            pass
 
     # The modules
 

@@ -23,7 +23,7 @@ def entries(table: Any) -> list:
     """What a table holds under the keys 1 to n, in this order."""
     if isinstance(table, list):
         return table
-    found = []
+    found: list = []
     while (value := table.get(len(found) + 1)) is not None:
         found.append(value)
     return found

@@ -98,4 +98,3 @@ class Parameters(Module, typename="nnop.Parameters"):
 
     def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
         self.gradWeight.add_(gradOutput, alpha=scale)
-

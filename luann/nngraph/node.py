@@ -89,9 +89,7 @@ class Node(graph.Node):
         if noutput == 1:
             return JustElement()(self)
         label = self.data["annotations"].get("_debugLabel", "")
-        middle = Node(
-            Table(nSplitOutputs=noutput, annotations=Table(_debugLabel=f"{label} split at {_place()}-mnode"))
-        )
+        middle = Node(Table(nSplitOutputs=noutput, annotations=Table(_debugLabel=f"{label} split at {_place()}-mnode")))
         middle.add(self, True)
         nodes = []
         for i in range(1, noutput + 1):
@@ -132,7 +130,7 @@ class Node(graph.Node):
                 lines.append(f"{name} = {_sizes(value)}")
         feeding = entries(data["mapindex"])
         if len(feeding) > 1:
-            lines.append(f"mapindex = {{{','.join('Node%s' % d.get('forwardNodeId', '') for d in feeding)}}}")
+            lines.append(f"mapindex = {{{','.join(_number(d) for d in feeding)}}}")
         return "\n".join(lines)
 
     def _annotation(self, name: str) -> Any:
@@ -157,7 +155,7 @@ class Node(graph.Node):
 
     # Writing graphs down
 
-    def __sub__(self, other: Any) -> Node:
+    def __sub__(self, other: Any) -> Any:
         if isinstance(other, (Module, Criterion)):
             return other(self)
         if _is_number(other):
@@ -188,6 +186,10 @@ class Node(graph.Node):
         if _is_number(other):
             return MulConstant(1 / other)(self)
         return CDivTable()(self, other) if isinstance(other, Node) else NotImplemented
+
+
+def _number(data: Table) -> str:
+    return f"Node{data.get('forwardNodeId', '')}"
 
 
 def _is_number(value: Any) -> bool:
@@ -223,7 +225,7 @@ def node_of(callee: Any, arguments: tuple) -> Node | None:
         nodes = arguments[0]
         if not nodes:
             raise ArgumentError(
-                f"{callee._typename} was called with an empty list; to begin a graph with it, leave the parentheses empty"
+                f"{callee._typename} was called with an empty list; to begin a graph, leave the parentheses empty"
             )
     if nodes and not any(isinstance(node, (Node, Module)) for node in nodes):
         if len(nodes) == 1 and nodes[0] is None:

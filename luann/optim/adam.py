@@ -66,8 +66,9 @@ def adam(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tupl
         if fused:
             # One pass over memory for m, v and x. Its formula is PyTorch's: √v is divided before epsilon is added, and
             # so epsilon is divided here as well.
+            step = torch.tensor(t, dtype=torch.float32, device="cpu")
             _fused_adam(
-                [x], [dfdx], [m], [v], [], [torch.tensor(float(t), device="cpu")], lr=rate, beta1=beta1, beta2=beta2,
+                [x], [dfdx], [m], [v], [], [step], lr=rate, beta1=beta1, beta2=beta2,
                 weight_decay=0.0, eps=epsilon / correction, amsgrad=False, maximize=False,
             )  # fmt: skip
         else:
@@ -79,6 +80,5 @@ def adam(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tupl
     return x, [fx]
 
 
-_fused_adam: Any = getattr(
-    torch, "_fused_adam_", None
-)  # private to PyTorch; without it the plain operations do the same
+# Private to PyTorch; without it the plain operations do the same.
+_fused_adam: Any = getattr(torch, "_fused_adam_", None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .state import Feval, divide, dot, evaluate, option, scratch, tables, value, without_autograd
+from .state import Feval, divide, dot, evaluate, move, option, scratch, tables, value, without_autograd
 
 
 @without_autograd
@@ -64,7 +64,7 @@ def cg(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[
     while evaluations < abs(maxEval):
         x0.copy_(x)
         df0.copy_(df1)
-        x.add_(s, alpha=z1)
+        move(x, s, z1)
         f2 = value(fx := at(df2))
         d2 = dot(df2, s)
         f3, d3, z3 = f1, d1, -z1
@@ -76,7 +76,7 @@ def cg(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[
                 z2 = _between(f2, f3, d2, d3, z3, f2 > f1)
                 z2 = max(min(z2, inner * z3), (1 - inner) * z3)
                 z1 += z2
-                x.add_(s, alpha=z2)
+                move(x, s, z2)
                 f2 = value(fx := at(df2))
                 left -= 1
                 d2 = dot(df2, s)
@@ -86,12 +86,14 @@ def cg(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[
             if d2 > sig * d1:
                 found = True
                 break
-            if left == 0:
+            # A maxEval that is no whole number never makes this 0, and Torch7 steps out until something is found. That
+            # may be never: where there is no slope, or no end to it.
+            if left == 0 or (left < 0 and (d1 == 0 or not math.isfinite(f2 + d2))):
                 break
             z2 = _beyond(f2, f3, d2, d3, z3, z1, limit, ext, inner)  # not far enough: step out
             f3, d3, z3 = f2, d2, -z2
             z1 += z2
-            x.add_(s, alpha=z2)
+            move(x, s, z2)
             f2 = value(fx := at(df2))
             left -= 1
             d2 = dot(df2, s)

@@ -184,7 +184,7 @@ class _Memory:
         torch.mul(q, self.Hdiag, out=d)
         for i, s in enumerate(self.s):
             d.add_(s, alpha=al[i] - dot(self.y[i], d) * ro[i])
-        self.al.copy_(torch.tensor(al, dtype=torch.float64))
+        self.al.copy_(torch.tensor(al, dtype=torch.float64, device="cpu"))
 
     def save(self, state: Any) -> None:
         state["old_dirs"], state["old_stps"], state["Hdiag"] = self.s, self.y, self.Hdiag

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import html
+import io
+import itertools
 import os
 import sys
 import time
@@ -13,8 +15,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, Error
 from ..types import register
+from .picture import load
 
 
 @register("optim.Logger")
@@ -45,8 +48,11 @@ class Logger:
         names, idx: a column's name by its key, and its key by its name.
         styles: by key, the list of the column's styles; what a new one begins with is ``[defaultStyle]``.
         logscale: whether plots have a logarithmic axis.
+        showPlot: what :meth:`display` was told.
         figure: the last plot, a ``matplotlib.figure.Figure``.
     """
+
+    _file_names = {"file": None, "figure": None, "_warned": None}  # what no .t7 file can hold
 
     def __init__(self, filename: str | os.PathLike[str] | None = None, timestamp: bool = False) -> None:
         self.epsfile: str | None = None
@@ -68,6 +74,7 @@ class Logger:
         self.styles: dict[Any, list[str]] = {}
         self.defaultStyle = "+"
         self.logscale = False
+        self.showPlot = False
         self.figure: Any = None
         self._warned = False
 
@@ -137,6 +144,42 @@ class Logger:
         """Whether plots have a logarithmic axis for the values."""
         self.logscale = value
 
+    def display(self, state: bool) -> None:
+        """Torch7's switch for showing plots, kept in ``showPlot``; no window is ever opened."""
+        self.showPlot = state
+
+    def report(self, filename: str | os.PathLike[str] | None = None) -> str:
+        """Write a page for a browser: the plot of all columns, if there is matplotlib, and the rows as a table.
+
+        Args:
+            filename: the page's file, by default that of the log with ``.html``.
+
+        Returns:
+            The file's name.
+        """
+        if filename is None and self.epsfile is None:
+            raise ArgumentError("a logger to standard output has no name to make one for the page of: give filename")
+        path = f"{self.name}.html" if filename is None else os.fspath(filename)
+        picture = io.StringIO()
+        figure = self._figure(list(self.symbols))
+        if figure is not None:
+            figure.savefig(picture, format="svg")
+        title = html.escape(self.name)
+        columns = list(self.symbols.values())
+        rows = itertools.zip_longest(*columns, fillvalue="")
+        names = (html.escape(str(name)) for name in self.names.values())
+        lines = [
+            f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>{title}</title></head><body>',
+            f"<h1>{title}</h1>",
+            picture.getvalue().partition("?>")[2] if figure is not None else "",
+            f"<table><tr><th></th>{''.join(f'<th>{name}</th>' for name in names)}</tr>",
+        ]
+        for number, row in enumerate(rows, 1):
+            lines.append(f"<tr><td>{number}</td>{''.join(f'<td>{html.escape(str(entry))}</td>' for entry in row)}</tr>")
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
+            file.write("\n".join([*lines, "</table></body></html>"]) + "\n")
+        return path
+
     def plot(self, *names: Any) -> Any:
         """Plot columns by row, into the file ``epsfile``; no window is opened. Needs matplotlib.
 
@@ -151,9 +194,17 @@ class Logger:
         keys = [name if name in self.symbols else self.idx.get(name) for name in names] if names else list(self.symbols)
         if None in keys:
             raise ArgumentError(f"there is no column {names[keys.index(None)]!r}, the logger has {list(self.idx)}")
+        figure = self._figure(keys)
+        if figure is not None and self.epsfile:
+            figure.savefig(self.epsfile, format="eps")
+        self.figure = figure or self.figure
+        return figure
+
+    def _figure(self, keys: list) -> Any:
+        """The plot of some columns; ``None`` where there is nothing to draw, or no matplotlib (said once)."""
         try:
-            Figure = importlib.import_module("matplotlib.figure").Figure
-        except ImportError:
+            Figure = load("figure").Figure
+        except Error:
             if not self._warned:
                 print("<Logger> warning: cannot plot without matplotlib; pip install luann[plot] brings it")
             self._warned = True
@@ -172,9 +223,6 @@ class Logger:
         axes.grid(True)
         axes.legend(framealpha=1)  # PostScript knows no transparency
         axes.set_title(f"<Logger::{self.name}>")
-        if self.epsfile:
-            figure.savefig(self.epsfile, format="eps")
-        self.figure = figure
         return figure
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .polyinterp import polyinterp
-from .state import Feval, divide, dot, evaluate, option, tables, value, without_autograd
+from .state import Feval, divide, dot, evaluate, move, option, tables, value, without_autograd
 
 
 class _Point(NamedTuple):
@@ -56,7 +56,7 @@ def lswolfe(
     start = x.clone()
 
     def at(t: float) -> _Point:
-        fx, dfdx = evaluate(feval, x.copy_(start).add_(d, alpha=t))
+        fx, dfdx = evaluate(feval, move(x.copy_(start), d, t))
         return _Point(t, value(fx), dfdx, dot(dfdx, d))
 
     def held(point: _Point) -> _Point:
@@ -113,7 +113,7 @@ def lswolfe(
     if tried == maxIter and option(options, "verbose") is not None:
         print("<optim.lswolfe> ", "reached max number of iterations", sep="\t")
     found = bracket[_order(bracket)[0]]
-    x.copy_(start).add_(d, alpha=found.t)
+    move(x.copy_(start), d, found.t)
     return found.f, found.g, x, found.t, tried + 1
 
 

@@ -138,6 +138,12 @@ def dot(a: Tensor, b: Tensor) -> float:
     return torch.dot(a.reshape(-1), b.reshape(-1)).item()
 
 
+def move(x: Tensor, d: Tensor, t: float) -> Tensor:
+    """Add t · d to x. A t beyond the numbers of x's type is infinite, as in C; PyTorch refuses it."""
+    limit = torch.finfo(x.dtype).max
+    return x.add_(d, alpha=t if -limit <= t <= limit else t * math.inf)
+
+
 def divide(a: float, b: float) -> float:
     """``a / b`` as Lua has it: infinity or NaN where ``b`` is zero."""
     if b:

@@ -36,12 +36,14 @@ class Encoder:
 
     Args:
         out: the form of the file: see :mod:`.output`.
+
+    Attributes:
         compact: write no more of a storage than the tensors in the object need. For a single object only.
     """
 
-    def __init__(self, out: Any, compact: bool = False) -> None:
+    def __init__(self, out: Any) -> None:
+        self.compact = False
         self._out = out
-        self._compact = compact
         self._count = 0
         self._index: dict[Any, int] = {}  # by id; storages by address and type
         self._alive: list = []  # what the ids and addresses belong to
@@ -233,7 +235,7 @@ class Encoder:
         total = memory.nbytes() // value.element_size()
         low, high = span(value)
         bare = False
-        if whole or (total and not self._compact):
+        if whole or (total and not self.compact):
             low, high = 0, total
         elif not value.numel():
             bare = True
@@ -243,7 +245,7 @@ class Encoder:
                 value = value.contiguous()
                 low, high = span(value)
         self._out.head(tensor_typename(value.dtype, value.is_cuda), 1)
-        self._shape(value, low)
+        self._shape(value, value.storage_offset() if bare else low)
         if bare:
             self._out.nil()
         else:
@@ -276,7 +278,7 @@ class Encoder:
             flat.set_(value.untyped_storage(), low, (high - low,), (1,))
         self._out.head(tensor_typename(flat.dtype, flat.is_cuda).replace("Tensor", "Storage"), 1)
         self._out.longs([high - low])
-        self._out.storage(flat.cpu() if flat.is_cuda else flat)
+        self._out.storage(flat.cpu())
 
     def _need(self, key: Any) -> tuple[int, int, int]:
         if self._needed is None:

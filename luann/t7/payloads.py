@@ -62,8 +62,11 @@ def fields_of(obj: Any) -> dict:
         return obj.fields
     if hasattr(obj, "_settle"):
         obj._settle()
-    names = getattr(type(obj), "_file_names", None)  # of fields that cannot have Torch7's name in Python
-    return {names.get(key, key): value for key, value in vars(obj).items()} if names else vars(obj)
+    fields = vars(obj)
+    names = getattr(type(obj), "_file_names", None)  # of fields that Torch7 calls otherwise, or (None) has not
+    if names:
+        return {names.get(key, key): value for key, value in fields.items() if names.get(key, key) is not None}
+    return fields
 
 
 def version_of(obj: Any) -> float | None:

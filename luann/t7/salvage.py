@@ -71,7 +71,8 @@ class _Lenient(Reader):
             super()._restore(obj, name, fields, version)
         except Damage:
             self.unmade.append(obj)
-            getattr(obj, "__dict__", {}).update(fields)
+            if isinstance(fields, dict) and hasattr(obj, "__dict__"):
+                vars(obj).update((key, value) for key, value in fields.items() if isinstance(key, str))
         finally:
             self._open_guesses = guesses
 

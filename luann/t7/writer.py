@@ -37,7 +37,6 @@ class Writer:
         format: str = "binary",
         long_size: int = 8,
         byteorder: str = "little",
-        _compact: bool = False,
     ) -> None:
         if format not in ("binary", "ascii"):
             raise ArgumentError(f"format is 'binary' or 'ascii', got {format!r}")
@@ -51,7 +50,7 @@ class Writer:
         self._replacing = Replacing(file) if isinstance(file, (str, os.PathLike)) else None
         write = put(file if self._replacing is None else self._replacing.file)
         self._out = AsciiOutput(write) if format == "ascii" else BinaryOutput(write, long_size, byteorder)
-        self._encoder = Encoder(self._out, _compact)
+        self._encoder = Encoder(self._out)
         self._broken = False
         self._closed = False
 
@@ -140,5 +139,6 @@ def save(
             double); the error's ``path`` says where it is.
         OSError: the file cannot be written.
     """
-    with Writer(path, format=format, long_size=long_size, byteorder=byteorder, _compact=compact) as writer:
+    with Writer(path, format=format, long_size=long_size, byteorder=byteorder) as writer:
+        writer._encoder.compact = compact
         writer.write(obj)
