@@ -33,6 +33,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "MapTable": "`[m(x) for x in xs]`",
         "ModuleFromCriterion": "",
         "StochasticGradient": "`torch.optim.SGD` and a loop",
+        "gModule": "an `nn.Module` with a `forward` of its own",
     },
     "Table layers": {
         "ConcatTable": "`[m(x) for m in ms]`",
