@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
+from pathlib import Path
 
 import torch
 
 import luann
 from luann import nn
+
+REFERENCE = Path(__file__).parent / "reference"
 
 
 def terminal(monkeypatch, isatty=True):
@@ -52,3 +56,24 @@ def test_stochasticgradient_shows_none_elsewhere(monkeypatch):
     text = terminal(monkeypatch, isatty=False)
     train()
     assert text.getvalue() == ""
+
+
+def load_slowly(monkeypatch, seconds):
+    """What appears while a file is loaded, if each look at the clock finds so much time gone."""
+    text = terminal(monkeypatch)
+    monkeypatch.setattr(sys.modules["luann.progress"], "_drawn_at", 0)
+    now = itertools.count(0, seconds)
+    monkeypatch.setattr(sys.modules["luann.progress"].time, "monotonic", lambda: next(now))
+    luann.load(REFERENCE / "networks" / "lenet.t7")
+    return text.getvalue()
+
+
+def test_a_slow_file_shows_how_far_it_is(monkeypatch):
+    shown = load_slowly(monkeypatch, 2)
+    counts = [int(bar.split("] ")[1].split("/")[0]) for bar in shown.split("\r") if "]" in bar]
+    assert len(counts) > 10 and counts == sorted(counts)
+    assert shown.endswith("\r\033[K")
+
+
+def test_a_fast_file_shows_nothing(monkeypatch):
+    assert load_slowly(monkeypatch, 0) == ""

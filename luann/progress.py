@@ -31,3 +31,28 @@ def progress(current: int, goal: int) -> None:
         filled = _WIDTH * current // goal
         sys.stderr.write(f"\r[{'=' * filled}{' ' * (_WIDTH - filled)}] {current}/{goal}\033[K")
     sys.stderr.flush()
+
+
+class Patient:
+    """The bar of :func:`progress` for work that mostly is too short for one: it comes after a second.
+
+    Args:
+        goal: how many steps there are.
+    """
+
+    def __init__(self, goal: int) -> None:
+        self._goal = goal
+        self._from = time.monotonic() + 1
+        self._drawn = False
+
+    def show(self, current: int) -> None:
+        """Show how many steps are done."""
+        if time.monotonic() > self._from:
+            self._drawn = True
+            progress(min(current, self._goal - 1), self._goal)
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        if self._drawn:
+            self._drawn = False
+            progress(self._goal, self._goal)

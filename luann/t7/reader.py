@@ -28,6 +28,7 @@ import torch
 
 from .._notes import as_list, keep_whole
 from ..errors import FormatError
+from ..progress import Patient
 from ..table import Shuffled, Table
 from ..types import DTYPES, Storage, classes
 from .binary import Damage, whole
@@ -99,6 +100,7 @@ class Reader:
     def read(self) -> Any:
         """The next object."""
         start, known = self._source.offset, len(self._memo)
+        self._bar = Patient(start + self._source.left)
         complete = False
         while True:
             try:
@@ -113,6 +115,7 @@ class Reader:
                     while len(self._memo) > known:
                         self._memo.popitem()
                     self._source.seek(start)
+                self._bar.finish()
                 self._stack.clear()
                 self._unfinished.clear()
                 self._open_guesses, self._failure = 0, None
@@ -241,6 +244,8 @@ class Reader:
         smallest = source.smallest_entry
         if count < 0 or count * smallest > source.left:
             raise Damage(f"a table of {count} entries, with {max(source.left, 0)} bytes left for them", start)
+        if index % 1024 == 0:
+            self._bar.show(start)
         top = self._stack[-1] if self._stack else None
         return TableFrame(count, index, start, type(top) is ObjectFrame and top.wants is FIELDS)
 
@@ -349,6 +354,7 @@ class Reader:
         if count < 0:
             raise Damage(f"a storage of {count} numbers", start)
         storage = Storage(source.storage(dtype, count))
+        self._bar.show(source.offset)
         self._memo[index] = storage
         return storage
 
