@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from types import GeneratorType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -44,6 +44,8 @@ _STORAGE_OF = {name.replace("Storage", "Tensor"): name for name in _STORAGES}
 _VERSION = re.compile(r"V (\d+(?:\.\d+)?)")
 _MAX_DIMENSIONS = 64
 _MAX_PATH = 16  # steps of a path that an error shows
+
+R = TypeVar("R", bound="Reader")
 
 
 class Reader:
@@ -83,7 +85,7 @@ class Reader:
         self._failure: FormatError | None = None  # of an object that had been given an open guess
         self._suspect = ""  # the last unknown class, after which all may be out of step
 
-    def __enter__(self) -> Reader:
+    def __enter__(self: R) -> R:
         return self
 
     def __exit__(self, *exc: Any) -> None:

@@ -25,4 +25,5 @@ print("test accuracy %.4f" % confusion.totalValid)
 
 recorded = os.path.join(os.path.dirname(path), "outputs.t7")
 if os.path.exists(recorded):
-    print("largest difference from the outputs that were saved with it: %.3g" % (outputs - luann.load(recorded)).abs().max())
+    difference = (outputs - luann.load(recorded)).abs().max()
+    print("largest difference from the outputs that were saved with it: %.3g" % difference)
