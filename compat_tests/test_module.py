@@ -366,6 +366,20 @@ def test_cuda_without_cuda_says_so(monkeypatch):
         nn.Linear(2, 2).cuda()
 
 
+def test_a_net_saved_without_gradients_can_be_trained():
+    m = nn.Linear(3, 2)
+    x, g = torch.randn(4, 3), torch.randn(4, 2)
+    for name in ("gradWeight", "gradBias"):
+        delattr(m, name)
+    m.forward(x)
+    with pytest.raises(luann.ModuleError, match=r"no gradients.*zeroGradParameters"):
+        m.backward(x, g)
+    m.zeroGradParameters()
+    m.backward(x, g)
+    torch.testing.assert_close(m.gradWeight, g.t() @ x)
+    assert m.getParameters()[0].numel() == 8
+
+
 # Copying and saving
 
 

@@ -147,9 +147,16 @@ def _translated(module: Any, error: Exception, *arguments: Any) -> Error:
             f"the module is of type {own}, the input is a {typename(value)}; convert one of them "
             f"(module.type({typename(value)!r}) or the input)"
         )
+    if isinstance(error, AttributeError) and _lacks_gradients(module):
+        return ModuleError("the module has no gradients, as if saved without: call zeroGradParameters() first")
     text = str(error).split("\n")[0] or type(error).__name__
     name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
     return ModuleError(f"{name}{text} (got {', '.join(describe(a) for a in arguments)})")
+
+
+def _lacks_gradients(module: Any) -> bool:
+    pairs = (("weight", "gradWeight"), ("bias", "gradBias"))
+    return any(getattr(module, p, None) is not None and getattr(module, g, None) is None for p, g in pairs)
 
 
 def describe(value: Any) -> str:

@@ -112,7 +112,14 @@ class Module(Object):
     # Parameters
 
     def parameters(self) -> tuple[list[torch.Tensor] | None, list[torch.Tensor] | None]:
-        """The parameters and their gradients, as two lists; ``(None, None)`` where there are none."""
+        """The parameters and their gradients, as two lists; ``(None, None)`` where there are none.
+
+        Gradients that are missing, as in files that were saved without, are made, of zeros.
+        """
+        if self.weight is not None and self.gradWeight is None:
+            self.gradWeight = torch.zeros_like(self.weight)
+        if self.bias is not None and self.gradBias is None:
+            self.gradBias = torch.zeros_like(self.bias)
         if self.weight is not None and self.bias is not None:
             return [self.weight, self.bias], [self.gradWeight, self.gradBias]
         if self.weight is not None:
