@@ -19,8 +19,9 @@ from luann.t7 import Unknown
 REFERENCE = Path(__file__).parent / "reference"
 USED = REFERENCE / "serialization/module_used.bin.t7"
 NETWORKS = (
-    "flattened", "half_shared", "inception", "lenet", "mixture", "multi_resolution", "resnet", "segnet",
-    "siamese_clone", "siamese_share", "text",
+    "flattened", "graph_chain", "graph_criterion", "graph_lstm", "graph_multi", "graph_nested", "graph_split",
+    "half_shared", "inception", "lenet", "mixture", "multi_resolution", "resnet", "segnet", "siamese_clone",
+    "siamese_share", "text",
 )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def test_without_its_input_the_first_layers_cannot_be_checked(case):
     layers, _ = check_model(r.moduleAfter)
     missing = [layer for layer in layers if layer.status == "unchecked"]
     assert {layer.reason for layer in missing} == {"its input is not in the file"}
-    assert 1 <= len(missing) < len(layers) / 1.9
+    assert 1 <= len(missing) <= len(layers) / 2
     assert all(layer.status == "agrees" for layer in layers if layer not in missing)
 
 

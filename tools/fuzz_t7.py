@@ -137,8 +137,10 @@ def main() -> int:
             print(f"\r{case + 1}: {dict(results)}", end="", file=sys.stderr, flush=True)
     place.unlink(missing_ok=True)
     told = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
-    print(f"{options.cases} cases from {len(files)} files in {time.perf_counter() - start:.0f} s: {told}; "
-          f"slowest {slowest[0] * 1000:.0f} ms (case {slowest[1]}), memory grew by {(peak() - before) / 2**20:.1f} MiB")  # fmt: skip
+    print(
+        f"{options.cases} cases from {len(files)} files in {time.perf_counter() - start:.0f} s: {told}; "
+        f"slowest {slowest[0] * 1000:.0f} ms (case {slowest[1]}), memory grew by {(peak() - before) / 2**20:.1f} MiB"
+    )
     if not any(options.keep.iterdir()):
         options.keep.rmdir()
     return 1 if results["FAILED"] else 0

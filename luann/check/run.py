@@ -39,9 +39,14 @@ class Missing:
         failed: whether luann tried and failed.
     """
 
+    __iter__: None = None  # nobody knows how many entries there are
+
     def __init__(self, reason: str, failed: bool = False) -> None:
         self.reason = reason
         self.failed = failed
+
+    def __getitem__(self, key: Any) -> Missing:
+        return self
 
 
 @dataclass(eq=False)
@@ -203,17 +208,10 @@ class Run:
 
     def _container(self, node: _Node, input: Any) -> Any:
         self._returned.append([])
-        computed: Any
-        try:
-            if isinstance(node.module, Unknown):
-                computed = Missing("luann does not know this class")
-            else:
-                computed = type(node.twin).updateOutput(node.twin, input)
-        except RecursionError:
-            raise
-        except Exception as error:
-            missing = _missing([input, *(value for _, value in self._returned[-1])])
-            computed = next(missing, None) or _failure(error)
+        computed = self._routed(node, input)
+        if isinstance(input, Missing) and not self._returned[-1]:  # perhaps it takes several
+            count = getattr(node.twin, "nInputs", None) or len(children(node.module))
+            computed = self._routed(node, [input] * count)
         self._call_the_others(node, computed)
         returned = self._returned.pop()
         given = [input, *(value for _, value in returned)]
@@ -225,6 +223,18 @@ class Run:
             node.layer = None
             return computed
         return self._judged(node, computed) if self._comparing else self._traced(node, given)
+
+    def _routed(self, node: _Node, input: Any) -> Any:
+        """The output of a container, which calls its modules; or why there is none."""
+        if isinstance(node.module, Unknown):
+            return Missing("luann does not know this class")
+        try:
+            return type(node.twin).updateOutput(node.twin, input)
+        except RecursionError:
+            raise
+        except Exception as error:
+            missing = _missing([input, *(value for _, value in self._returned[-1])])
+            return next(missing, None) or _failure(error)
 
     def _call_the_others(self, node: _Node, computed: Any) -> None:
         """Call the modules that a container has not called, as where it stopped for want of an input."""

@@ -310,8 +310,7 @@ class Encoder:
         out.head(name, version_of(obj))
         write = writers.get(name)
         if write is not None:
-            contents = write(out, obj)
-            return contents if isinstance(contents, GeneratorType) else None
+            return _laid_out(name, write, out, obj)
         if name in payloads:
             raise ArgumentError(f"{name} has a layout of its own: give register_payload a function that writes it")
         if not hasattr(obj, "__dict__") and not isinstance(obj, Unknown):
@@ -332,6 +331,16 @@ class Encoder:
             return None
         out.string(function.dumped)
         return iter((function.upvalues,))
+
+
+def _laid_out(name: str, write: Any, out: Any, obj: Any) -> Iterator:
+    """What is in an object of a class with a layout of its own, as ``write`` yields it."""
+    try:
+        contents = write(out, obj)
+        if isinstance(contents, GeneratorType):
+            yield from contents
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArgumentError(f"this {name} lacks what its layout needs ({type(error).__name__}: {error})") from error
 
 
 def _numbered(values: list | tuple) -> Iterator:

@@ -6,8 +6,8 @@
     python tools/bench/t7.py --small         # a tenth of each, to try it out
 
 The files are made with luann.save in a temporary folder, up to 200 MB. All loaders take turns on the same file, which
-is in the system's cache then; the best time of each counts. "raw" reads all bytes into fresh memory, ``np.empty``; "mmap"
-is ``luann.load(path, mmap=True)``, which leaves the numbers where they are.
+is in the system's cache then; the best time of each counts. "raw" reads all bytes into fresh memory, ``np.empty``;
+"mmap" is ``luann.load(path, mmap=True)``, which leaves the numbers where they are.
 """
 
 from __future__ import annotations
