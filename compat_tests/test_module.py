@@ -1,6 +1,7 @@
 """The contract of Module and Container: the manual's examples, and what ARCHITECTURE promises beyond them."""
 
 import copy
+import inspect
 import io
 import pickle
 
@@ -549,3 +550,18 @@ def test_a_module_of_the_users_own():
     assert "(2): my.Scale" in str(net)
     assert luann.typename(net.get(2)) == "my.Scale"
     assert net.findModules("my.Scale") == ([net.get(2)], [net])
+
+
+@pytest.mark.parametrize("wrong", ["x", object()], ids=["string", "object"])
+def test_every_constructor_names_its_class_when_an_argument_is_wrong(wrong):
+    """All required arguments wrong at once; a class that takes anything by nature is named here."""
+    takes_anything = {"SelectTable"}  # a key of any kind
+    for name in nn.__all__:
+        cls = getattr(nn, name)
+        if not (isinstance(cls, type) and issubclass(cls, (nn.Module, nn.Criterion))) or name in takes_anything:
+            continue
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        required = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        if required:
+            with pytest.raises(luann.Error, match=name):
+                cls(*[wrong] * len(required))

@@ -180,6 +180,13 @@ def one(like: torch.Tensor) -> torch.Tensor:
     return _ones[key]
 
 
+def need_criterion(cls: object, value: Any) -> Any:
+    """``value``, which must compute as a criterion does; else an ArgumentError that names the class which wants it."""
+    if not hasattr(value, "updateOutput"):
+        raise ArgumentError(f"{getattr(cls, '_typename', cls)}: there must be a criterion, got {describe(value)}")
+    return value
+
+
 def need_vector(cls: object, weights: Any) -> torch.Tensor:
     """Check the constructor argument ``weights``: a vector.
 

@@ -12,7 +12,7 @@ from ...types import Storage
 from .. import utils
 from .._guard import describe
 from .._nested import zeroed
-from .base import Criterion
+from .base import Criterion, need_criterion
 
 C = TypeVar("C", bound="_Several")
 
@@ -33,9 +33,7 @@ class _Several(Criterion):
         Raises:
             ArgumentError: there is no criterion.
         """
-        if criterion is None:
-            raise ArgumentError(f"{self._typename}: add needs a criterion, got None")
-        self.criterions.append(criterion)
+        self.criterions.append(need_criterion(self, criterion))
         self._keep(1 if weight is None else weight)
         return self
 
@@ -139,8 +137,7 @@ class ModuleCriterion(Criterion):
     def __init__(
         self, criterion: Any, inputModule: Any = None, targetModule: Any = None, castTarget: bool | None = None
     ) -> None:
-        if criterion is None:
-            raise ArgumentError(f"{self._typename}: there must be a criterion, got None")
+        need_criterion(self, criterion)
         if inputModule is not None:
             self.inputModule = inputModule
             if inputModule.parameters()[0]:

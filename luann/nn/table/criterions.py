@@ -9,6 +9,7 @@ import torch
 from .._kernels import resized
 from .._nested import copied, zeroed
 from ..criterion import Criterion
+from ..criterion.base import need_criterion
 from ..module import Module
 
 
@@ -24,7 +25,7 @@ class CriterionTable(Module):
 
     def __init__(self, criterion: Criterion) -> None:
         super().__init__()
-        self.criterion = criterion
+        self.criterion = need_criterion(self, criterion)
         self.gradInput = [criterion.gradInput]
 
     def updateOutput(self, input: list) -> float:
@@ -47,7 +48,7 @@ class ModuleFromCriterion(Module):
     """
 
     def __init__(self, criterion: Criterion) -> None:
-        self.criterion = criterion
+        self.criterion = need_criterion(self, criterion)
         self.output = torch.zeros(1)
         self.gradInput = [torch.empty(0), torch.empty(0)]
 
