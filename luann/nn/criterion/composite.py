@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ...errors import ArgumentError, TensorTypeError
+from ...errors import TensorTypeError
 from ...types import Storage
 from .. import utils
 from .._guard import describe
