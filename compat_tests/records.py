@@ -1,14 +1,16 @@
 """Runs luann through what real Torch7 recorded, and lists every difference.
 
-The records and the meaning of their fields are told in ``reference/INDEX.md``. A test asks for the records of some
-classes with :func:`of`, and has each checked with :func:`check_module` or :func:`check_criterion`. What luann does
-otherwise on purpose stands in :data:`EXCEPTIONS`, with its reason; a difference that is not listed fails the test, and
-so does a listed one that is not there.
+The records and the meaning of their fields are told in ``reference/INDEX.md`` and ``INDEX_ROCKS.md``. A test asks for
+the records of some classes with :func:`of`, and has each checked with :func:`check_module`, :func:`check_criterion` or
+:func:`check_script`; :func:`check` chooses by the record's kind. What luann does otherwise on purpose stands in
+:data:`EXCEPTIONS`, with its reason; a difference that is not listed fails the test, and so does a listed one that is not
+there.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ layers.
 _INPUT_KEPT = "Torch7 gives the caller's own input a batch dimension, in place; luann leaves it alone"
 
 EXCEPTIONS: dict[tuple[str, str, str], str] = {
-    # (class, name of the record, field): why luann differs
+    # (class, name of the record, field): why luann differs; a class of another rock is "rock: nn.Class"
     ("nn.BatchNormalization", "evaluate_vector", "inputAfterForward"): _INPUT_KEPT,
     ("nn.BatchNormalization", "evaluate_vector", "inputAfterBackward"): _INPUT_KEPT,
     ("nn.SpatialBatchNormalization", "evaluate_image", "inputAfterForward"): _INPUT_KEPT,
@@ -53,7 +55,7 @@ def _load(path: str) -> list:
 
 
 def of(kind: str, *classes: str, again: bool = False) -> Any:
-    """A ``parametrize`` mark over all records of these classes; ``kind`` is a folder: nn, criterion, networks.
+    """A ``parametrize`` mark over all records of these classes; ``kind`` is a folder: nn, criterion, rocks/rnn, …
 
     ``again`` says that another test has them as well.
 
@@ -74,13 +76,28 @@ def get(case: tuple[str, str, int]) -> Any:
     return copy.deepcopy(_load(f"{kind}/{name}.t7")[i])
 
 
-def build(spec: Any, memo: dict | None = None) -> Any:
-    """The object that a record's ``spec`` describes."""
+MODULES = {"AdaIN-style": "adain", "imagine-nn": "inn", "stnbhwd": "stn"}
+"""Module of luann.contrib, where it is not called as the rock (small letters, _ for -)."""
+
+
+def class_named(name: str, kind: str) -> Any:
+    """The class called so in the records of a folder: the rock's own, or nn's."""
+    name = name.rpartition(".")[2]
+    spaces = [nn]
+    if kind.startswith("rocks/"):
+        rock = kind.removeprefix("rocks/")
+        own = importlib.import_module(f"luann.contrib.{MODULES.get(rock, rock.lower().replace('-', '_'))}")
+        spaces = [own, nn] if rock != "rnn" else [own, importlib.import_module("luann.contrib.dpnn"), nn]
+    return next(getattr(s, name) for s in spaces if hasattr(s, name))
+
+
+def build(spec: Any, memo: dict | None = None, kind: str = "nn") -> Any:
+    """The object that a record's ``spec`` describes. ``kind``: the folder of the record."""
     memo = {} if memo is None else memo
 
     def value(v: Any) -> Any:
         if isinstance(v, dict) and "class" in v and "ops" in v:
-            return build(v, memo)
+            return build(v, memo, kind)
         if isinstance(v, torch.Tensor):
             return v.clone()
         if isinstance(v, list):
@@ -95,7 +112,7 @@ def build(spec: Any, memo: dict | None = None) -> Any:
         return [value(args.get(i)) for i in range(1, count + 1)]
 
     if id(spec) not in memo:
-        made = getattr(nn, spec["class"].removeprefix("nn."))(*arguments(spec.args, spec.nargs))
+        made = class_named(spec["class"], kind)(*arguments(spec.args, spec.nargs))
         memo[id(spec)] = made
         for op in spec.ops:
             if op.op == "call":
@@ -175,8 +192,9 @@ def shares(a: Any, b: Any) -> bool:
 class Checker:
     """Collects the differences of one record."""
 
-    def __init__(self, record: Any) -> None:
+    def __init__(self, record: Any, kind: str = "nn") -> None:
         self.record = record
+        self.kind = kind
         # a float module can be in a record whose other numbers are double
         single = any(t.dtype is torch.float32 for t in tensors(record.get("params")))
         self.tolerance = TOLERANCE["float" if single else record.dtype]
@@ -197,6 +215,8 @@ class Checker:
 
     def finish(self) -> None:
         cls, name = self.record["class"], self.record.name
+        if self.kind.startswith("rocks/"):
+            cls = f"{self.kind.removeprefix('rocks/')}: {cls}"
         expected = {field: why for (c, n, field), why in EXCEPTIONS.items() if (c, n) == (cls, name)}
         lines = [f"{field}: {text}" for field, text in self.found.items() if field not in expected]
         lines += [f"{field}: agrees, but is listed as an exception" for field in expected if field not in self.found]
@@ -210,7 +230,7 @@ def check_module(case: tuple[str, str, int], device: str | None = None) -> None:
         device: where to run it, by default on the CPU, where the record's tensors are.
     """
     record = get(case)
-    check = Checker(record)
+    check = Checker(record, case[0])
     if device is not None:
         _move(record, device, "module", "input", "gradOutput")
         if "second" in record:
@@ -218,7 +238,7 @@ def check_module(case: tuple[str, str, int], device: str | None = None) -> None:
     luann.setdefaulttensortype("torch.DoubleTensor")
     if "spec" in record:
         luann.manualSeed(record.seed)
-        built = build(record.spec)
+        built = build(record.spec, kind=case[0])
         check.same("rngAfterConstruct", peek(), record.rngAfterConstruct, exact=True)
         if record.dtype == "float":
             built.float()
@@ -308,6 +328,8 @@ def _run(check: Checker, fresh: Any) -> None:
             check.fails("evaluate.forwardError", lambda: module.forward(given))
             return
         check.same("evaluate.output", module.forward(given), wanted.output)
+        if "gradInput" not in wanted and "backwardError" not in wanted and check.kind.startswith("rocks/"):
+            return
         module.zeroGradParameters()
         gradOutput = copy.deepcopy(record.gradOutput)
         if "backwardError" in wanted:
@@ -363,14 +385,14 @@ def _replaced(module: Any, before: Any, now: Any) -> bool:
 def check_criterion(case: tuple[str, str, int], device: str | None = None) -> None:
     """Compare everything that a record of ``criterion/`` tells, for the loaded and for the built object."""
     record = get(case)
-    check = Checker(record)
+    check = Checker(record, case[0])
     if device is not None:
         _move(record, device, "criterion", "input", "target", "gradTarget")
     luann.setdefaulttensortype("torch.DoubleTensor")
     criterions = [record.criterion]
     if "spec" in record:
         luann.manualSeed(record.seed)
-        built = build(record.spec)
+        built = build(record.spec, kind=case[0])
         built = built.float() if record.dtype == "float" else built
         criterions.append(built if device is None else built.type(torch.device(device)))
     for criterion in criterions:
@@ -388,3 +410,98 @@ def check_criterion(case: tuple[str, str, int], device: str | None = None) -> No
         else:
             check.same("gradInput", criterion.backward(given, copy.deepcopy(target)), record.gradInput)
     check.finish()
+
+
+def check_script(case: tuple[str, str, int]) -> None:
+    """Do what a script record did, on the loaded and on the built object, and compare what each step gave."""
+    record = get(case)
+    check = Checker(record, case[0])
+    luann.setdefaulttensortype("torch.DoubleTensor")
+    if "spec" in record:
+        luann.manualSeed(record.seed)
+        built = build(record.spec, kind=case[0])
+        check.same("rngAfterConstruct", peek(), record.rngAfterConstruct, exact=True)
+        if record.dtype == "float":
+            built.float()
+        check.same("construct", _weights(built), _weights(record.module), exact=True)
+        _zero(built)
+        _steps(check, built)
+    _steps(check, record.module.clone())
+    check.finish()
+
+
+def _zero(module: Any) -> None:
+    """What the recorder tried on everything; some have no such method."""
+    zero = getattr(module, "zeroGradParameters", None)
+    if zero is not None:
+        zero()
+
+
+def _steps(check: Checker, module: Any) -> None:
+    record = check.record
+    if "tostring" in record:
+        check.same("tostring", str(module), record.tostring)
+    inputs = {}
+    for i, step in enumerate(record.steps, 1):
+        at = f"step {i} {step.op}"
+        luann.manualSeed(step.get("seed", 0))
+        action = _ACTIONS[step.op]
+        if step.op == "forward":
+            inputs[i] = copy.deepcopy(step.input)
+        given = inputs[i] if step.op == "forward" else inputs.get(step.get("of"))
+        if "error" in step:
+            check.fails(at, lambda a=action, t=at, s=step, g=given: a(check, t, module, s, g))
+        else:
+            action(check, at, module, step, given)
+
+
+def _forward_step(check: Checker, at: str, module: Any, step: Any, given: Any) -> None:
+    output = module.forward(given)
+    check.same(f"{at}.rngAfterForward", peek(), step.rngAfterForward, exact=True)
+    check.same(f"{at}.output", output, step.output)
+    check.same(f"{at}.inputAfterForward", given, step.get("inputAfterForward", step.input))
+
+
+def _backward_step(check: Checker, at: str, module: Any, step: Any, given: Any) -> None:
+    gradInput = module.backward(given, copy.deepcopy(step.gradOutput))
+    check.same(f"{at}.gradInput", gradInput, step.get("gradInput"))
+    if "gradParams" in step:
+        check.same(f"{at}.gradParams", module.parameters()[1], step.gradParams)
+
+
+def _call_step(check: Checker, at: str, module: Any, step: Any, given: Any) -> None:
+    args = dict(enumerate(step.args, 1)) if isinstance(step.args, list) else step.args
+    value = getattr(module, step.method)(*(copy.deepcopy(args.get(k)) for k in range(1, step.nargs + 1)))
+    if "returnsSelf" in step:
+        check.same(f"{at}.returnsSelf", value is module, step.returnsSelf)
+    elif "returns" in step:
+        check.same(f"{at}.returns", value, step.returns)
+
+
+def _set_step(check: Checker, at: str, module: Any, step: Any, given: Any) -> None:
+    setattr(module, step.field, copy.deepcopy(step.get("value")))
+
+
+def _get_step(check: Checker, at: str, module: Any, step: Any, given: Any) -> None:
+    value = getattr(module, step.field)
+    check.same(f"{at}.{step.field}", value.tolist() if isinstance(value, luann.Storage) else value, step.get("value"))
+
+
+def _params_step(check: Checker, at: str, module: Any, step: Any, given: Any) -> None:
+    check.same(f"{at}.params", list(module.parameters()), [step.params, step.gradParams])
+
+
+_ACTIONS = {
+    "forward": _forward_step,
+    "backward": _backward_step,
+    "call": _call_step,
+    "set": _set_step,
+    "get": _get_step,
+    "params": _params_step,
+}
+
+
+def check(case: tuple[str, str, int]) -> None:
+    """Check a record of whatever kind it is."""
+    checks = {"module": check_module, "criterion": check_criterion, "script": check_script}
+    checks[get(case).kind](case)

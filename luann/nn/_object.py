@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ShapeError, TensorTypeError
 from ..table import Shuffled
 from . import utils
 from ._guard import describe, guard
+from ._variants import enroll
 
 T = TypeVar("T", bound="Object")
 
@@ -23,7 +24,8 @@ class Object:
     """A thing of Torch7's with named fields: it has a type, converts, copies, prints and is saved.
 
     A subclass outside of luann is ``nn.Name`` to Torch7, or what ``class Name(nn.Module, typename='my.Name')`` says;
-    :func:`luann.t7.register` makes files load it.
+    :func:`luann.t7.register` makes files load it. Where several classes of luann have one name, a static method
+    ``_fits(fields)`` tells from the fields in a file which is meant; one without it is taken when none fits.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_cache")
@@ -38,7 +40,10 @@ class Object:
         super().__init_subclass__(**kwargs)
         cls._typename = typename or f"nn.{cls.__name__}"
         if cls.__module__.partition(".")[0] == "luann" and not cls.__name__.startswith("_"):
-            types.register(cls._typename, cls)
+            if "_fits" in cls.__dict__:
+                enroll(cls, Object)
+            else:
+                types.register(cls._typename, cls)
         guard(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
