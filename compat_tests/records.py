@@ -3,8 +3,8 @@
 The records and the meaning of their fields are told in ``reference/INDEX.md`` and ``INDEX_ROCKS.md``. A test asks for
 the records of some classes with :func:`of`, and has each checked with :func:`check_module`, :func:`check_criterion` or
 :func:`check_script`; :func:`check` chooses by the record's kind. What luann does otherwise on purpose stands in
-:data:`EXCEPTIONS`, with its reason; a difference that is not listed fails the test, and so does a listed one that is not
-there.
+:data:`EXCEPTIONS`, with its reason; a difference that is not listed fails the test, and so does a listed one that is
+not there.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TextIO
 
 from .errors import ArgumentError
-from .t7.binary import whole
+from .t7.entries import whole
 from .table import Table
 from .types import register
 from .words import type as luatype

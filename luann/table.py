@@ -94,6 +94,13 @@ class Table(dict):
         """A table of these keys and values; what a reader of files builds, fast for common keys."""
         return cls.__new__(cls)._extend(keys, values)
 
+    @classmethod
+    def _from_names(cls, entries: Any) -> Table:
+        """A table of these entries, a dict or pairs, whose keys are strings or numbers."""
+        table = cls.__new__(cls)
+        dict.update(table, entries)
+        return table
+
     def _extend(self, keys: list, values: list) -> Table:
         if set(map(type, keys)) <= _PLAIN:
             dict.update(self, zip(keys, values))

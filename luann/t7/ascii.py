@@ -42,6 +42,7 @@ class Ascii:
         self.base = offset
         self.memo: dict = {}
         self.stack: list = []
+        self.moved: Any = None  # the file is in memory already
 
     @property
     def offset(self) -> int:
@@ -109,6 +110,11 @@ class Ascii:
     def string(self, what: str = "a string") -> str:
         """An int and as many bytes, as a str."""
         return self.chars(self.int32(), what).decode("utf-8", "surrogateescape")
+
+    def most(self, dtype: torch.dtype) -> int:
+        """How many numbers of a storage there can be in what is left of the file; the last word may be cut off."""
+        words = len(self.data[self.pos :].split())
+        return self.left if dtype.itemsize == 1 else words - (not self.data[-1:].isspace())
 
     def storage(self, dtype: torch.dtype, n: int) -> torch.Tensor:
         """n numbers as a vector, in memory of their own."""

@@ -9,19 +9,18 @@ The file is read through a window of about a megabyte; a large storage goes from
 
 from __future__ import annotations
 
-import math
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from .entries import Entries
 from .longsize import find_long_size
 from .memory import NUMPY, empty
 
 WINDOW = 1 << 20
-_RUN = 32  # pairs of numbers worth handing to numpy
-_LIMIT = 2.0**63  # whole numbers below it become int
 
 
 class Damage(Exception):
@@ -33,26 +32,7 @@ class Damage(Exception):
         self.offset = offset
 
 
-def whole(x: float) -> float | int:
-    """A Lua number as Python's: int where it is whole, but minus zero stays a float."""
-    if x.is_integer() and -_LIMIT < x < _LIMIT and (x or math.copysign(1.0, x) > 0):
-        return int(x)
-    return x
-
-
-def wholes(a: np.ndarray) -> list:
-    """:func:`whole` for each number of an array."""
-    is_whole = (np.trunc(a) == a) & (np.abs(a) < _LIMIT)
-    is_whole &= (a != 0) | ~np.signbit(a)
-    if is_whole.all():
-        return a.astype(np.int64).tolist()
-    numbers = a.tolist()
-    for i in np.flatnonzero(is_whole).tolist():
-        numbers[i] = int(numbers[i])
-    return numbers
-
-
-class Binary:
+class Binary(Entries):
     """Reads the primitives of a binary file.
 
     Args:
@@ -79,12 +59,10 @@ class Binary:
         self.long_size = 0  # not known yet
         self.memo: dict = {}  # the objects read so far,
         self.stack: list = []  # and the frames of those being read: what find_long_size judges by
+        self.moved: Callable[[int], Any] = lambda offset: None  # called with the position where the window goes on
         self._int = struct.Struct(self.order + "i").unpack_from
         self._double = struct.Struct(self.order + "d").unpack_from
-        self._two = struct.Struct(self.order + "ii").unpack_from
-        self._tag_double = struct.Struct(self.order + "id").unpack_from
-        self._pair = np.dtype([("kt", self.order + "i4"), ("k", self.order + "f8"),
-                               ("vt", self.order + "i4"), ("v", self.order + "f8")])  # fmt: skip
+        self.prepare(self.order)
 
     # Position and window
 
@@ -126,6 +104,7 @@ class Binary:
             chunk += more
         self.base += self.pos
         self.buf, self.pos, self.limit = rest + chunk, 0, len(rest) + len(chunk)
+        self.moved(self.base)
 
     def cut_off(self, n: int, what: str) -> Damage:
         return Damage(f"the file is cut off: {n} bytes wanted for {what}, {self.left} left", self.offset)
@@ -193,6 +172,10 @@ class Binary:
 
     # Many numbers at once
 
+    def most(self, dtype: torch.dtype) -> int:
+        """How many numbers of a storage there can be in what is left of the file."""
+        return self.left // (self.long_size if dtype == torch.int64 else dtype.itemsize)
+
     def storage(self, dtype: torch.dtype, n: int) -> torch.Tensor:
         """n numbers as a vector, in memory of their own (or in that of a private map)."""
         native = NUMPY[dtype]
@@ -229,96 +212,3 @@ class Binary:
             done += got
         self.base += self.pos + nbytes
         self.buf, self.pos, self.limit = b"", 0, 0
-
-    def scalars(self, frame: Any) -> None:
-        """Read entries of a table, as long as both key and value are numbers, strings or booleans.
-
-        Stops before the first entry that is not, or that does not lie wholly in the window; where only the value is
-        something else, stops before that, with the key in ``frame.key``.
-
-        Args:
-            frame: the table: see :class:`.frames.TableFrame`.
-        """
-        buf, pos, limit = self.buf, self.pos, self.limit
-        two, tag_double = self._two, self._tag_double
-        keys, values, left = frame.keys, frame.values, frame.left
-        expected = len(values) + 1  # the next key, as long as the keys are 1, 2, 3, ...
-        block, next_run = _RUN, 0
-        start = pos
-        try:
-            while left:
-                start = pos
-                tag, size = two(buf, pos)
-                if tag == 2:
-                    pos += 8
-                    end = pos + size
-                    if size < 0 or end > limit:
-                        break
-                    key = buf[pos:end].decode()
-                    pos = end
-                elif tag == 1:
-                    if left >= _RUN and len(values) >= next_run and pos + 24 <= limit and two(buf, pos + 12)[0] == 1:
-                        done = self._numbers(frame, min(left, block), pos)
-                        block = block * 4 if done == block else _RUN
-                        next_run = len(values) + (0 if done == block else _RUN)
-                        left -= done
-                        pos = start = pos + done * 24
-                        keys, expected = frame.keys, len(values) + 1
-                        continue
-                    key = tag_double(buf, pos)[1]
-                    if key.is_integer() and -_LIMIT < key < _LIMIT:
-                        key = int(key)
-                    elif key != key:  # nan is no key: the slow path says so
-                        break
-                    pos += 12
-                else:
-                    break
-                tag, value = tag_double(buf, pos)
-                if tag == 1:
-                    if value.is_integer() and -_LIMIT < value < _LIMIT and (value or math.copysign(1.0, value) > 0):
-                        value = int(value)
-                    pos += 12
-                elif tag == 2:
-                    at = pos + 8
-                    end = at + two(buf, pos)[1]
-                    if end < at or end > limit:
-                        break
-                    value = buf[at:end].decode()
-                    pos = end
-                elif tag == 5:
-                    value = two(buf, pos)[1] == 1
-                    pos += 8
-                else:
-                    frame.key = key
-                    start = pos
-                    break
-                if keys is not None:
-                    keys.append(key)
-                elif key == expected:
-                    expected += 1
-                else:
-                    keys = frame.spread()
-                    keys.append(key)
-                values.append(value)
-                left -= 1
-            else:
-                start = pos
-        except (struct.error, UnicodeDecodeError):
-            pass  # the window ends within this entry, or a string is no UTF-8
-        self.pos = start
-        frame.left = left
-
-    def _numbers(self, frame: Any, n: int, pos: int) -> int:
-        """Up to n entries whose key and value are numbers, as many as there are from ``pos`` on; returns how many."""
-        n = min(n, (self.limit - pos) // 24)
-        run = np.frombuffer(self.buf, self._pair, n, pos)
-        keys = run["k"]
-        good = (run["kt"] == 1) & (run["vt"] == 1) & (keys == keys)
-        if not good.all():
-            n = int(good.argmin())
-            keys = keys[:n]
-        first = len(frame.values) + 1
-        if frame.keys is not None or not np.array_equal(keys, np.arange(first, first + n)):
-            frame.spread().extend(wholes(keys))
-        frame.values += wholes(run["v"][:n])
-        return n

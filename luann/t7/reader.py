@@ -31,7 +31,8 @@ from ..errors import FormatError
 from ..progress import Patient
 from ..table import Shuffled, Table
 from ..types import DTYPES, Storage, classes
-from .binary import Damage, whole
+from .binary import Damage
+from .entries import whole
 from .frames import NOTHING, ObjectFrame, TableFrame
 from .longsize import find_long_size
 from .memory import NUMPY
@@ -103,6 +104,7 @@ class Reader:
         """The next object."""
         start, known = self._source.offset, len(self._memo)
         self._bar = Patient(start + self._source.left)
+        self._source.moved = self._bar.show
         complete = False
         while True:
             try:
@@ -355,10 +357,14 @@ class Reader:
         (count,) = source.longs(1)
         if count < 0:
             raise Damage(f"a storage of {count} numbers", start)
-        storage = Storage(source.storage(dtype, count))
+        storage = Storage(self._numbers(dtype, count))
         self._bar.show(source.offset)
         self._memo[index] = storage
         return storage
+
+    def _numbers(self, dtype: torch.dtype, count: int) -> torch.Tensor:
+        """The numbers of a storage."""
+        return self._source.storage(dtype, count)
 
     def _tensor(self, name: str) -> torch.Tensor:
         source, memo = self._source, self._memo

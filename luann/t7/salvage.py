@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+
 from ..errors import FormatError
 from ..table import Table
 from .binary import Damage
 from .frames import NOTHING, ObjectFrame, TableFrame
 from .reader import Reader
+
+_ENOUGH = 0.25  # of a storage's numbers
 
 
 class Salvaged(NamedTuple):
@@ -18,7 +22,7 @@ class Salvaged(NamedTuple):
         value: the object, as far as it could be read.
         error: what is wrong with the file, and where; ``None`` if it is whole.
         incomplete: the tables and objects that lack something: those in which the damage lies, each within the one
-            before, then objects of which the file does not say what their class needs.
+            before, the last perhaps a tensor, then objects of which the file does not say what their class needs.
     """
 
     value: Any
@@ -30,9 +34,10 @@ def salvage(file: Any, **options: Any) -> Salvaged:
     """Read the object in a .t7 file up to where the file is damaged.
 
     All that stands before the damage is as :func:`load` would give it. Tables and objects that end behind it have what
-    came before: a list its first entries, an object some of its fields. A tensor, string or number in which the damage
-    lies is left out. Where the class of an object refuses the fields that the file has, they become its attributes as
-    they are, and reading goes on.
+    came before: a list its first entries, an object some of its fields. A tensor whose storage is cut off has the
+    numbers before the cut, then NaN, or 0 where they are whole numbers, as long as a quarter of them is there. A string
+    or number in which the damage lies is left out. Where the class of an object refuses the fields that the file has,
+    they become its attributes as they are, and reading goes on.
 
     Args:
         file: a path, a file opened in binary mode, or bytes.
@@ -58,9 +63,32 @@ class _Lenient(Reader):
 
     Attributes:
         unmade: such objects; as long as it is ``None``, they are errors as for any reader.
+        part: the tensor in whose storage the file ends.
     """
 
     unmade: list | None = None
+    part: Any = NOTHING
+    _cut: torch.Tensor | None = None  # the numbers of the storage that the file ends in
+
+    def _numbers(self, dtype: torch.dtype, count: int) -> torch.Tensor:
+        start = self._source.offset
+        try:
+            return super()._numbers(dtype, count)
+        except Damage:
+            self._source.seek(start)
+            there = min(self._source.most(dtype), count - 1)
+            if self.unmade is None or there < _ENOUGH * count:
+                raise
+            self._cut = torch.full((count,), float("nan") if dtype.is_floating_point else 0, dtype=dtype, device="cpu")
+            self._cut[:there] = super()._numbers(dtype, there)
+            return self._cut
+
+    def _tensor(self, name: str) -> torch.Tensor:
+        tensor = super()._tensor(name)
+        if self._cut is not None:
+            self.part = tensor
+            raise Damage("the file ends here", self._source.offset)
+        return tensor
 
     def _restore(self, obj: Any, name: str, fields: dict, version: float) -> None:
         if self.unmade is None:
@@ -83,8 +111,8 @@ def _before_damage(reader: _Lenient) -> tuple[Any, list]:
         return reader._run(), []
     except Damage:
         pass
-    value: Any = NOTHING
-    incomplete: list = []
+    value = reader.part
+    incomplete: list = [] if value is NOTHING else [value]
     for frame in reversed(reader._stack):
         if type(frame) is TableFrame:
             if value is not NOTHING and frame.key is not NOTHING:
