@@ -2,7 +2,7 @@
 
 ``luann show FILE`` tells what a .t7 file holds: a model's tree as Torch7 prints it, its layers and their parameters; of
 any other file the structure, and where models are in it. ``--json`` prints the same for programs; the fields are
-explained in :mod:`luann.show`. With ``--salvage`` a damaged file is told up to the damage.
+explained in :mod:`luann.show`. With ``--salvage`` a damaged file is told up to the damage. ``--graph`` draws a model.
 
 ``luann check FILE`` tells, layer by layer, whether luann computes what Torch7 computed when a model in the file was
 last run; see :mod:`luann.check`.
@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from . import __version__, check, convert, load, show
+from . import __version__, check, convert, load, nngraph, show
 from .errors import Error
 from .show.objects import printable
 from .t7 import Salvaged, salvage
@@ -117,6 +117,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="of a damaged file, tell what can be read up to the damage, and where that is; exit status 1 then",
     )
+    show.add_argument(
+        "--graph",
+        action="store_true",
+        help="draw the first model: in graphviz's DOT language, or with -o as a picture",
+    )
+    show.add_argument("--at", metavar="MODEL", help="with --graph: another model, by its place, such as protos.rnn")
+    show.add_argument(
+        "-o",
+        dest="target",
+        metavar="OUT",
+        help="with --graph: the file to write, .dot, or .svg, .png, .pdf by graphviz",
+    )
     check = command(
         "check",
         _check,
@@ -153,10 +165,25 @@ def _load(file: str, load: Callable = load) -> tuple[Any, int | None]:
 
 
 def _show(arguments: argparse.Namespace) -> tuple[str, int]:
+    if arguments.graph:
+        return _graph(arguments), 0
+    if arguments.target or arguments.at:
+        arguments.parser.error("-o and --at are for --graph")
     loaded, size = _load(arguments.file, salvage if arguments.salvage else load)
     found = loaded if arguments.salvage else Salvaged(loaded, None, [])
     document = show.describe(found.value, arguments.file, size, found.error, found.incomplete)
     return _json(document) if arguments.json else show.render(document), 0 if found.error is None else 1
+
+
+def _graph(arguments: argparse.Namespace) -> str:
+    if arguments.json or arguments.salvage:
+        arguments.parser.error("--graph draws a whole file, and knows no --json")
+    text = show.draw(_load(arguments.file)[0], arguments.at)
+    if not arguments.target:
+        return text.rstrip()
+    arguments.file = arguments.target  # what goes wrong from here on is about this one
+    nngraph.write(text, arguments.target)
+    return ""
 
 
 def _check(arguments: argparse.Namespace) -> tuple[str, int]:

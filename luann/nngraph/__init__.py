@@ -14,7 +14,7 @@ from ..nn import ModuleFromCriterion
 from ..nn._object import Object
 from . import graph
 from .gmodule import gModule, setDebug
-from .graphviz import dot
+from .graphviz import dot, write
 from .layers import IdentityTable, JustElement, JustTable, Parameters
 from .node import Node, annotateNodes, nest, node_of
 
@@ -35,4 +35,5 @@ __all__ = [
     "graph",
     "nest",
     "setDebug",
+    "write",
 ]

@@ -219,13 +219,13 @@ class Graph:
         """
         lines = ["digraph G {"]
         if title is not None:
-            lines += ['labelloc="t";', f"label={_quoted(title, BREAK)};"]
+            lines += ['labelloc="t";', f"label={quoted(title, BREAK)};"]
         lines.append("node [shape = oval];")
         for node in entries(self.nodes):
-            label = _quoted(f"{node.graphNodeName()}\n{node.label()}\n", "\\l")
+            label = quoted(f"{node.graphNodeName()}\n{node.label()}\n", "\\l")
             attributes = {"label": label}
             for name, value in sorted(node.graphNodeAttributes().items()):
-                attributes[name] = _quoted(str(value), BREAK)
+                attributes[name] = quoted(str(value), BREAK)
             if marked is not None and node.data is marked:
                 attributes |= {"style": "filled", "fillcolor": "red"}
             lines.append(f"n{node.id}[{' '.join(f'{name}={value}' for name, value in attributes.items())}];")
@@ -267,7 +267,7 @@ def _after_children(roots: list[Node], children: Callable[[Node], list[Node]]) -
     return order
 
 
-def _quoted(text: str, newline: str) -> str:
+def quoted(text: str, newline: str) -> str:
     """A string of the DOT language; ``newline`` ends its lines."""
     text = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text.replace(chr(10), newline)}"'

@@ -28,12 +28,21 @@ def dot(graph: Any, title: str | None = None, fname: str | None = None) -> str:
     """
     text = getattr(graph, "fg", graph).todot(title)
     if fname is not None:
-        path = Path(fname)
-        if path.suffix in ("", ".dot"):
-            path.with_name(f"{path.stem}.dot").write_text(text, encoding="utf-8")
-        if path.suffix != ".dot":
-            render(text, path if path.suffix else path.with_name(f"{path.name}.svg"))
+        write(text, fname)
     return text
+
+
+def write(text: str, fname: str) -> None:
+    """Write or draw a text in the DOT language: see :func:`dot`.
+
+    Raises:
+        Error: graphviz is not installed, or failed.
+    """
+    path = Path(fname)
+    if path.suffix in ("", ".dot"):
+        path.with_name(f"{path.stem}.dot").write_text(text, encoding="utf-8")
+    if path.suffix != ".dot":
+        render(text, path if path.suffix else path.with_name(f"{path.name}.svg"))
 
 
 def render(text: str, path: Path) -> None:

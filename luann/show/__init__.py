@@ -1,4 +1,4 @@
-"""What a .t7 file holds, told for people (:func:`render`) and for programs (:func:`describe`).
+"""What a .t7 file holds, told for people (:func:`render`), for programs (:func:`describe`), and drawn (:func:`draw`).
 
 :func:`describe` gives one document of plain dicts, lists, strings and numbers, which ``luann show --json`` prints:
 
@@ -60,12 +60,13 @@ from typing import Any
 
 from ..errors import FormatError
 from ..t7 import Unknown
+from .drawing import draw
 from .layers import describe_model
 from .objects import class_name, is_model, path_text, readable, walk
 from .structure import Structure
 from .text import render
 
-__all__ = ["describe", "render"]
+__all__ = ["describe", "draw", "render"]
 
 
 def describe(
