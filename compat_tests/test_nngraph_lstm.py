@@ -1,62 +1,13 @@
-"""A recurrent net in the manner of char-rnn: one step written as a graph, a clone of it for each step of time."""
+"""char-rnn's net, a graph of one step with a clone for each step of time, beside torch.nn.LSTM and autograd."""
 
 import pytest
 import torch
 
 import luann
 from luann import nn, optim
+from luann.contrib.char_rnn import clone_many_times, lstm
 
-VOCABULARY, SIZE, LAYERS, BATCH, STEPS = 11, 7, 2, 4, 6
-
-
-class OneHot(nn.Module, typename="OneHot"):
-    """Indices, counted from 1, as rows with a single 1."""
-
-    def __init__(self, outputSize):
-        super().__init__()
-        self.outputSize = outputSize
-
-    def updateOutput(self, input):
-        self.output = torch.eye(self.outputSize)[input.long() - 1]
-        return self.output
-
-
-def lstm(vocabulary, size, layers, dropout=0):
-    """One step: from the characters and (c, h) of each layer to (c, h) of each layer and log-probabilities."""
-    inputs = [nn.Identity()() for _ in range(1 + 2 * layers)]
-    outputs = []
-    for layer in range(1, layers + 1):
-        prev_c, prev_h = inputs[2 * layer - 1], inputs[2 * layer]
-        if layer == 1:
-            x, width = OneHot(vocabulary)(inputs[0]), vocabulary
-        else:
-            x, width = outputs[2 * layer - 3], size
-            if dropout > 0:
-                x = nn.Dropout(dropout)(x)
-        i2h = nn.Linear(width, 4 * size)(x).annotate(name=f"i2h_{layer}")
-        h2h = nn.Linear(size, 4 * size)(prev_h).annotate(name=f"h2h_{layer}")
-        sums = nn.Reshape(4, size)(nn.CAddTable()([i2h, h2h]))
-        n1, n2, n3, n4 = nn.SplitTable(2)(sums).split(4)
-        in_gate, forget_gate, out_gate = nn.Sigmoid()(n1), nn.Sigmoid()(n2), nn.Sigmoid()(n3)
-        next_c = nn.CAddTable()([nn.CMulTable()([forget_gate, prev_c]), nn.CMulTable()([in_gate, nn.Tanh()(n4)])])
-        outputs += [next_c, nn.CMulTable()([out_gate, nn.Tanh()(next_c)])]
-    top = outputs[-1]
-    if dropout > 0:
-        top = nn.Dropout(dropout)(top)
-    outputs.append(nn.LogSoftMax()(nn.Linear(size, vocabulary)(top).annotate(name="decoder")))
-    return nn.gModule(inputs, outputs)
-
-
-def clones_over_time(net, steps):
-    """Copies that use the parameters and gradients of ``net``."""
-    parameters, grads = net.parameters()
-    clones = []
-    for _ in range(steps):
-        clone = net.clone()
-        for mine, theirs in zip(clone.parameters()[0] + clone.parameters()[1], parameters + grads):
-            mine.set_(theirs)
-        clones.append(clone)
-    return clones
+VOCABULARY, SIZE, LAYERS, BATCH, STEPS = 11, 7, 2, 4, 50
 
 
 class Reference(torch.nn.Module):
@@ -95,8 +46,8 @@ def test_training_agrees_with_autograd():
     params, grads = net.getParameters()
     luann.random.uniform(params, -0.3, 0.3)
     reference = Reference(net)
-    clones = clones_over_time(net, STEPS)
-    criterions = [nn.ClassNLLCriterion() for _ in range(STEPS)]
+    clones = clone_many_times(net, STEPS)
+    criterions = clone_many_times(nn.ClassNLLCriterion(), STEPS)
     starts = torch.randint(VOCABULARY, (3, 1, BATCH))  # each character is followed by the next of the alphabet
     text = (starts + torch.arange(STEPS + 1).view(1, -1, 1)) % VOCABULARY + 1
 

@@ -6,7 +6,7 @@ Load a ``.t7`` file with :func:`load`, save one with :func:`save`; port a Lua sc
 
 from __future__ import annotations
 
-from . import errors, nn, nngraph, optim, random, t7, types
+from . import contrib, errors, nn, nngraph, optim, random, t7, types
 from .cmdline import CmdLine
 from .errors import ArgumentError, Error, FormatError, ModuleError, ShapeError, TensorTypeError
 from .progress import progress
@@ -31,6 +31,7 @@ __all__ = [
     "Table",
     "TensorTypeError",
     "Timer",
+    "contrib",
     "errors",
     "getRNGState",
     "getdefaulttensortype",

@@ -6,4 +6,32 @@ A rock's classes are found in its module: ``from luann.contrib import rnn`` for 
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from . import (
+    adain,
+    crnn,
+    cyclegan,
+    densecap,
+    dpnn,
+    fast_neural_style,
+    inn,
+    neural_style,
+    nnx,
+    stn,
+    texture_nets,
+    waifu2x,
+)
+
+__all__ = [
+    "adain",
+    "crnn",
+    "cyclegan",
+    "densecap",
+    "dpnn",
+    "fast_neural_style",
+    "inn",
+    "neural_style",
+    "nnx",
+    "stn",
+    "texture_nets",
+    "waifu2x",
+]

@@ -1,0 +1,152 @@
+"""The long short-term memory that rnn's ``SeqLSTM`` and torch-rnn's ``LSTM`` compute alike.
+
+With ``[x, h]`` the input and the output of the step before, side by side::
+
+    i, f, o, g = [x, h] W + b      σ of the first three, tanh of the last
+    c = f * c + i * g
+    h = o * tanh(c)                SeqLSTMP: h = (o * tanh(c)) P
+
+Buffers are T x N x ... (time first) or N x T x ... (batch first). All that does not depend on the step before is one
+matrix product over all steps; what does is one small product per step and fused pointwise kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..nn import _kernels as kernels
+
+
+class Steps:
+    """Views of each step in the buffers of an LSTM, made once for as long as the buffers stay where they are."""
+
+    def __init__(self, time: int, output: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor, gates: torch.Tensor):
+        self.time = time
+        self.count = cell.shape[time]
+        self.buffers = output, hidden, cell, gates
+        self.places = _places(self.buffers)
+        self.output, self.hidden, self.cell, self.gates = (t.unbind(time) for t in self.buffers)
+        self.sigmoids, self.gate = _gates(self.gates, cell.shape[2])
+        self.tanh = torch.empty_like(cell)  # of the cells; output / o would do but for o = 0
+        self.tanhs = self.tanh.unbind(time)
+        self.run = False  # whether tanh is of the cells that are there
+        self._gradients: Any = None
+
+    def fits(self, *buffers: torch.Tensor) -> bool:
+        """Whether the views are of these buffers."""
+        return self.places == _places(buffers)
+
+    def gradients(self, grad: torch.Tensor) -> tuple:
+        """The steps of ``grad``, the gradients before σ and tanh: whole, the three with σ, and i, f, o, g."""
+        kept = self._gradients
+        if kept is None or kept[0] != _places((grad,)):
+            steps = grad.unbind(self.time)
+            kept = self._gradients = _places((grad,)), grad, steps, *_gates(steps, self.tanh.shape[2])
+        return kept[2:]
+
+
+def _places(buffers: tuple[torch.Tensor, ...]) -> list:
+    return [(t.data_ptr(), t.shape, t.dtype) for t in buffers]
+
+
+def _gates(steps: tuple[torch.Tensor, ...], size: int) -> tuple[list, list]:
+    return [s.narrow(1, 0, 3 * size) for s in steps], [s.split(size, 1) for s in steps]
+
+
+def forward(
+    steps: Steps,
+    x: torch.Tensor,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    projection: torch.Tensor | None,
+    masks: list,
+) -> None:
+    """Fill the buffers of ``steps`` from the input and the first states.
+
+    Args:
+        x: the inputs of all steps, ordered as the buffers are.
+        h, c: output and cell before the first step.
+        projection: P, or ``None`` where the output is the hidden state itself.
+        masks: for each step a column that is true for the rows to be zeroed, or ``None``.
+    """
+    size = x.shape[2]
+    gates = steps.buffers[3]
+    recurrent = weight[size:]
+    torch.addmm(bias, x.reshape(-1, size), weight[:size], out=gates.view(-1, gates.shape[2]))
+    rows = zip(
+        steps.gates, steps.sigmoids, steps.gate, steps.cell, steps.tanhs, steps.hidden, steps.output, masks, strict=True
+    )
+    for gates, sigmoids, (i, f, o, g), next_c, tanh, hidden, next_h, mask in rows:
+        gates.addmm_(h, recurrent)
+        sigmoids.sigmoid_()
+        g.tanh_()
+        torch.mul(f, c, out=next_c).addcmul_(i, g)
+        torch.tanh(next_c, out=tanh)
+        torch.mul(tanh, o, out=hidden)
+        if projection is not None:
+            torch.mm(hidden, projection, out=next_h)
+        if mask is not None:
+            for t in (next_h, next_c, gates):
+                t.masked_fill_(mask, 0)
+        h, c = next_h, next_c
+    steps.run = True
+
+
+def backward(
+    steps: Steps,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    weight: torch.Tensor,
+    projection: torch.Tensor | None,
+    masks: list,
+    gradOutput: torch.Tensor,
+    grad_h: torch.Tensor,
+    grad_c: torch.Tensor,
+    grad_hidden: torch.Tensor | None,
+    grad_gates: torch.Tensor,
+    scratch: torch.Tensor,
+) -> None:
+    """Gradients of :func:`forward` with respect to the first states and, for all steps, to what σ and tanh are taken of.
+
+    Args:
+        gradOutput: of all steps, ordered as the buffers are.
+        grad_h, grad_c: of the output and cell after the last step, beside ``gradOutput``; become those of ``h``, ``c``.
+        grad_hidden: with a projection the gradient of its result at every step is written here.
+        grad_gates: all steps' are written here.
+        scratch: of the size of ``c``.
+    """
+    if not steps.run:
+        torch.tanh(steps.buffers[2], out=steps.tanh)
+        steps.run = True
+    recurrent = weight[-h.shape[1] :].t()
+    whole, sigmoids, parts = steps.gradients(grad_gates)
+    grads = gradOutput.unbind(steps.time)
+    kept = None if grad_hidden is None else grad_hidden.unbind(steps.time)
+    grad_h.add_(grads[-1])
+    for t in range(steps.count - 1, -1, -1):
+        if masks[t] is not None:
+            grad_h.masked_fill_(masks[t], 0)
+        grad = grad_h
+        if kept is not None:
+            kept[t].copy_(grad_h)
+            grad = torch.mm(grad_h, projection.t())
+        i, f, o, g = steps.gate[t]
+        grad_i, grad_f, grad_o, grad_g = parts[t]
+        tanh = steps.tanhs[t]
+        torch.mul(grad, o, out=scratch)
+        grad_c.add_(kernels.tanh_backward(scratch, tanh, grad_input=scratch))
+        torch.mul(grad, tanh, out=grad_o)
+        torch.mul(grad_c, g, out=grad_i)
+        torch.mul(grad_c, steps.cell[t - 1] if t else c, out=grad_f)
+        kernels.sigmoid_backward(sigmoids[t], steps.sigmoids[t], grad_input=sigmoids[t])
+        torch.mul(grad_c, i, out=grad_g)
+        kernels.tanh_backward(grad_g, g, grad_input=grad_g)
+        grad_c.mul_(f)
+        if t:
+            torch.addmm(grads[t - 1], whole[t], recurrent, out=grad_h)
+        else:
+            torch.mm(whole[t], recurrent, out=grad_h)

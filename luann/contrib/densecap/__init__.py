@@ -1,0 +1,36 @@
+"""densecap (jcjohnson/densecap): finding regions in images and describing each in words.
+
+A box is ``(xc, yc, w, h)``: its centre and its size, in pixels of the input image, whose first pixel is 1. The offsets
+of a box from an anchor are ``tx, ty, tw, th``: ``x = xa + wa tx``, ``y = ya + ha ty``, ``w = wa exp(tw)``,
+``h = ha exp(th)``.
+"""
+
+from .boxes import (
+    ApplyBoxTransform,
+    BoxIoU,
+    BoxToAffine,
+    InvertBoxTransform,
+    MakeAnchors,
+    MakeBoxes,
+    RegularizeLayer,
+    ReshapeBoxFeatures,
+)
+from .criterions import BoxRegressionCriterion, LogisticCriterion, OurCrossEntropyCriterion
+from .pooling import BatchBilinearSamplerBHWD, BilinearRoiPooling, NaiveBatchBilinearSamplerBHWD
+
+__all__ = [
+    "ApplyBoxTransform",
+    "BatchBilinearSamplerBHWD",
+    "BilinearRoiPooling",
+    "BoxIoU",
+    "BoxRegressionCriterion",
+    "BoxToAffine",
+    "InvertBoxTransform",
+    "LogisticCriterion",
+    "MakeAnchors",
+    "MakeBoxes",
+    "NaiveBatchBilinearSamplerBHWD",
+    "OurCrossEntropyCriterion",
+    "RegularizeLayer",
+    "ReshapeBoxFeatures",
+]
