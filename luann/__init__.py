@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import contrib, errors, nn, nngraph, optim, random, t7, types
 from .cmdline import CmdLine
 from .errors import ArgumentError, Error, FormatError, ModuleError, ShapeError, TensorTypeError
+from .frozen import freeze
 from .progress import progress
 from .random import getRNGState, initialSeed, manualSeed, seed, setRNGState
 from .t7 import load, save
@@ -33,6 +34,7 @@ __all__ = [
     "Timer",
     "contrib",
     "errors",
+    "freeze",
     "getRNGState",
     "getdefaulttensortype",
     "initialSeed",

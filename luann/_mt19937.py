@@ -29,6 +29,8 @@ class MersenneTwister:
         seed: any integer; the stream depends on its low 32 bits.
     """
 
+    _numpy: np.random.RandomState | None = None
+
     def __init__(self, seed: int = 0) -> None:
         self._bits = np.random.MT19937(0)
         self.reseed(seed)
@@ -39,6 +41,16 @@ class MersenneTwister:
         self.seed = (seed + 2**63) % 2**64 - 2**63  # Torch7 keeps it in 64 bits
         self._pair = (0.0, 0.0, 0.0)  # x, y, rho of the last two normal numbers
         self._half = False  # whether the second of them is still to be given
+        self._numpy = None
+
+    def numpy(self) -> np.random.RandomState:
+        """NumPy's old generator over this stream: its distributions are those of randomkit, a rock of Torch7's.
+
+        Like that rock it keeps the second of two normal numbers, apart from Torch7's, until the stream starts again.
+        """
+        if self._numpy is None:
+            self._numpy = np.random.RandomState(self._bits)
+        return self._numpy
 
     def word(self) -> int:
         """The next 32 bits."""
@@ -107,4 +119,4 @@ class MersenneTwister:
             raise ArgumentError("not a valid state of Torch7's generator: its words are not those of an MT19937")
         words: Any = {"key": key.astype(np.uint32), "pos": 1 + _WORDS - left}
         self._bits.state = {"bit_generator": "MT19937", "state": words}
-        self.seed, self._pair, self._half = seed, tuple(pair), half != 0
+        self.seed, self._pair, self._half, self._numpy = seed, tuple(pair), half != 0, None

@@ -18,8 +18,9 @@ class _InstanceNormalization(nn.Module):
 
     As in the rocks the work is done by ``bn``, an ``nn.SpatialBatchNormalization`` of N · nOutput planes that is given
     the images as a batch of one, and made anew whenever N changes; that draws random numbers. What Torch7 made of a
-    batch of one in training changed with time. luann follows the last one: it takes the running statistics of ``bn``,
-    0 and 1 at first, and leaves them alone.
+    batch of one in training changed with time. As in the last one ``mean`` and ``var`` are the running statistics of
+    ``bn``, 0 and 1 at first, which stay as they are; with :attr:`own_statistics` they are those of each plane, as they
+    had been before.
 
     ``weight`` (drawn from 0 to 1) and ``bias`` (0) have nOutput numbers. ``updateGradInput`` adds to their gradients,
     every time it is called, and no ``scale`` matters.
@@ -27,6 +28,11 @@ class _InstanceNormalization(nn.Module):
 
     eps = 1e-5
     bn: Any = None
+    own_statistics = False
+    """Whether each plane is normalised with its own mean and variance, as in earlier versions of Torch7; nets trained
+    with these need it. To be set on the class, or on one object.
+    """
+
     _counter = "prev_N"
     """The field that keeps the number of images that ``bn`` is for."""
 
@@ -41,7 +47,7 @@ class _InstanceNormalization(nn.Module):
         setattr(self, self._counter, -1)
 
     def _make_parameters(self, affine: bool | None) -> None:
-        if affine not in (None, True, False):
+        if affine is not None and not isinstance(affine, bool):
             raise ArgumentError(f"{self._typename}: affine must be true or false, got {affine!r}")
         if affine is not False:
             self.weight = random.uniform(torch.empty(self.nOutput))
@@ -57,6 +63,8 @@ class _InstanceNormalization(nn.Module):
         if self.bn is None or getattr(self, self._counter) != count or self.bn.type() != self.type():
             self.bn = self._new_bn(count).type(self.type())
             setattr(self, self._counter, count)
+        if isinstance(self.bn, _Alone) is not bool(self.own_statistics):
+            self.bn.__class__ = _Alone if self.own_statistics else nn.SpatialBatchNormalization
 
     def _planes(self, images: torch.Tensor) -> torch.Tensor:
         """All planes of all images, as one image."""
@@ -100,7 +108,14 @@ class _InstanceNormalization(nn.Module):
         return super().clearState()
 
 
-class _OwnStatistics(_InstanceNormalization):
+class _Alone(nn.SpatialBatchNormalization, typename="nn.SpatialBatchNormalization"):
+    """One that in training takes the statistics of a batch of one, too."""
+
+    def _own_statistics(self, input: torch.Tensor) -> bool:
+        return self.train
+
+
+class _Training(_InstanceNormalization):
     """What those share that keep ``bn`` in training."""
 
     def _renew(self, count: int) -> None:

@@ -110,7 +110,7 @@ def backward(
     grad_gates: torch.Tensor,
     scratch: torch.Tensor,
 ) -> None:
-    """Gradients of :func:`forward` with respect to the first states and, for all steps, to what σ and tanh are taken of.
+    """Gradients of :func:`forward` with respect to the first states and, at all steps, to what σ and tanh are of.
 
     Args:
         gradOutput: of all steps, ordered as the buffers are.
@@ -122,18 +122,19 @@ def backward(
     if not steps.run:
         torch.tanh(steps.buffers[2], out=steps.tanh)
         steps.run = True
-    recurrent = weight[-h.shape[1] :].t()
+    recurrent = weight[-h.shape[1] :].t().contiguous()  # products with it are the faster ones
     whole, sigmoids, parts = steps.gradients(grad_gates)
     grads = gradOutput.unbind(steps.time)
     kept = None if grad_hidden is None else grad_hidden.unbind(steps.time)
+    back = None if projection is None else projection.t()
     grad_h.add_(grads[-1])
     for t in range(steps.count - 1, -1, -1):
         if masks[t] is not None:
             grad_h.masked_fill_(masks[t], 0)
         grad = grad_h
-        if kept is not None:
+        if kept is not None and back is not None:
             kept[t].copy_(grad_h)
-            grad = torch.mm(grad_h, projection.t())
+            grad = torch.mm(grad_h, back)
         i, f, o, g = steps.gate[t]
         grad_i, grad_f, grad_o, grad_g = parts[t]
         tanh = steps.tanhs[t]

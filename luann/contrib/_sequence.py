@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from .. import random
-from ..errors import ArgumentError, ModuleError
+from ..errors import ArgumentError, ModuleError, ShapeError
 from ..nn import utils
-from ..nn._guard import describe
 from ..nn._kernels import resized
 from ..nn._object import given, need_size
 from ..nn.module import Module
@@ -65,6 +64,9 @@ class _Sequence(Module):
         self.grad_x = torch.empty(0)
         self.gradInput = [*(getattr(self, f"grad_{name}") for name in self._states), self.grad_x]
 
+    def _inputs(self) -> int:
+        return getattr(self, self._sizes[0])
+
     def _outputs(self) -> int:
         return getattr(self, self._sizes[1])
 
@@ -101,18 +103,27 @@ class _Sequence(Module):
 
     def _parts(self, input: Any) -> Parts:
         """The first states that are given, and the sequence."""
-        several = isinstance(input, (list, tuple))
-        states, x = (list(input[:-1]), input[-1]) if several and input else ([], input)
-        names = self._states[len(self._states) - len(states) :]
-        table = ", or ".join(f"[{', '.join((*self._states[i:], 'x'))}]" for i in range(len(self._states)))
-        fits = len(states) <= len(self._states) and isinstance(x, torch.Tensor) and x.dim() == 3
-        size = getattr(self, self._sizes[0])
-        self._want(fits and x.shape[2] == size, f"a batch of sequences x of size {size}, or {table}", input)
+        several = isinstance(input, (list, tuple)) and len(input) > 0
+        states, x = (list(input[:-1]), input[-1]) if several else ([], input)
+        missing = len(self._states) - len(states)
+        if (
+            not isinstance(x, torch.Tensor)
+            or x.dim() != 3
+            or x.shape[2] != getattr(self, self._sizes[0])
+            or missing < 0
+        ):
+            self._misfit(input)
         x = self._inner(x)
-        for name, state in zip(names, states):
+        for name, state in zip(self._states[missing:], states):
             wanted = x.shape[1 - self._time], self._width(name)
-            self._want(isinstance(state, torch.Tensor) and state.shape == wanted, f"{name} of {_by(wanted)}", state)
-        return [None] * (len(self._states) - len(states)) + states, x
+            if not isinstance(state, torch.Tensor) or state.shape != wanted:
+                self._want(False, f"{name} of {_by(wanted)}", state)
+        return [None] * missing + states, x
+
+    def _misfit(self, input: Any) -> None:
+        """Say what an input must be that is none."""
+        tables = (f"[{', '.join((*self._states[i:], 'x'))}]" for i in range(len(self._states)))
+        self._want(False, f"a batch of sequences x with vectors of {self._inputs()}, or {' or '.join(tables)}", input)
 
     def _width(self, name: str) -> int:
         """The size of a state."""
@@ -123,7 +134,8 @@ class _Sequence(Module):
         state = getattr(self, name)
         user = getattr(self, self._given[name]) if name in self._given else None
         if user is not None:
-            self._want(user.shape[0] == batch, f"a batch of {user.shape[0]}, as in {self._given[name]}", user)
+            if user.shape[0] != batch:
+                raise ShapeError(f"{self._given[name]} is of a batch of {user.shape[0]}, got one of {batch}")
             return resized(state, user.shape).copy_(user)
         if not state.numel() or not self._remembers():
             return resized(state, (batch, self._width(name))).zero_()
@@ -131,7 +143,8 @@ class _Sequence(Module):
         if steps is None or not steps.numel():
             raise ModuleError(f"{self._typename} remembers, but its buffers were cleared: nothing to go on from")
         last = steps.select(self._time, -1)
-        self._want(last.shape[0] == batch, f"a batch of {last.shape[0]} as before, to remember the states", last)
+        if last.shape[0] != batch:
+            raise ShapeError(f"the remembered states are of a batch of {last.shape[0]}, got one of {batch}")
         return state.copy_(last)
 
     def updateOutput(self, input: Any) -> torch.Tensor:
@@ -278,7 +291,7 @@ class _LSTM(_Sequence):
         _lstm.backward(
             steps, h, c, self.weight, projection, masks, gradOutput, grad_h, grad_c, grad_hidden, grads, scratch
         )
-        if grad_hidden is not None:
+        if grad_hidden is not None and hidden is not None and gradProjection is not None:
             rows = hidden.view(-1, hidden.shape[2])
             gradProjection.addmm_(rows.t(), grad_hidden.view(-1, grad_hidden.shape[2]))
         self._accumulate(x, output, h, grads, grad_x)

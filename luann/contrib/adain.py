@@ -13,7 +13,7 @@ from ..nn._kernels import resized
 from ..nn._nested import buffer
 from ..nn._object import given
 from ..nn.identity import handed_on
-from ._instance import _OwnStatistics
+from ._instance import _Training
 from ._style import _Loss
 
 __all__ = [
@@ -27,11 +27,12 @@ __all__ = [
 ]
 
 
-class InstanceNormalization(_OwnStatistics):
+class InstanceNormalization(_Training):
     """Each plane of each image normalised by itself: ``y = (x - mean) / √(var + eps) * weight + bias``.
 
-    ``mean`` and ``var`` are those that ``bn`` takes, an ``nn.SpatialBatchNormalization`` in training which gets all
-    planes as a batch of one.
+    All planes go as a batch of one through ``bn``, an ``nn.SpatialBatchNormalization`` in training. As in the last
+    Torch7 ``mean`` and ``var`` are then its running ones, 0 and 1; with ``own_statistics`` set, on the class or on an
+    object, they are those of each plane, as in earlier versions, which trained nets need.
 
     Input, output: N x nOutput x H x W, or one image nOutput x H x W.
 
@@ -69,7 +70,7 @@ class InstanceNormalization(_OwnStatistics):
         return super().updateGradInput(input, gradOutput)
 
 
-class AdaptiveInstanceNormalization(_OwnStatistics):
+class AdaptiveInstanceNormalization(_Training):
     """Images normalised plane by plane as :class:`InstanceNormalization` does, then given the standard deviations and
     the means that the planes of other images, the style, have.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from ..errors import ArgumentError, ModuleError
-from ..nn._object import Object, need_size
+from ..nn._object import need_size
 from ..nn.container import Container
 from ..nn.module import Module
 
@@ -22,39 +24,39 @@ class _Replicas:
     Args:
         module: the net.
         devices: where the copies shall be, the first device being where ``module`` is.
-        flat: whether parameters are moved from device to device as one vector.
-        threaded: whether each device is served by a thread of its own.
+        flat: whether parameters go from device to device as one vector.
+        threaded: whether each device is served by a thread of its own. Without, one thread starts the work of all,
+            which the GPUs do side by side as it is.
     """
 
     def __init__(self, module: Module, devices: list[torch.device], flat: bool, threaded: bool) -> None:
         self.devices = devices
         self.modules = [module, *(module.clone().type(device) for device in devices[1:])]
-        parameters = [[[v] for v in m.getParameters()] if flat else m.parameters() for m in self.modules]
-        self.parameters = [p or [] for p, _ in parameters]
-        self.gradients = [g or [] for _, g in parameters]
-        self.stamp = self._stamp()
+        pairs = [[[v] for v in m.getParameters()] if flat else m.parameters() for m in self.modules]
+        self.parameters = [p or [] for p, _ in pairs]
+        self.gradients = [g or [] for _, g in pairs]
+        for gradients in self.gradients[1:]:
+            for gradient in gradients:
+                gradient.zero_()
         self.pool = ThreadPoolExecutor(len(devices)) if threaded else None
+        self.inputs: list = []
+        """The parts of the last input."""
 
-    def run(self, function: Callable[[Module, int], Any], count: int) -> list:
-        """``function(replica, position)`` on each of the first ``count`` devices."""
+    def run(self, function: Callable[[Module, int], Any]) -> list:
+        """``function(replica, position)`` on each device that has a part of the input."""
 
         def one(i: int) -> Any:
-            with torch.cuda.device(self.devices[i] if self.devices[i].type == "cuda" else -1):
+            device = self.devices[i]
+            with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
                 return function(self.modules[i], i)
 
-        return list((map if self.pool is None else self.pool.map)(one, range(count)))
+        return list((map if self.pool is None else self.pool.map)(one, range(len(self.inputs))))
 
-    def _stamp(self) -> list[int]:
-        return [p._version for p in self.parameters[0]]
-
-    def synchronize(self, anyway: bool = True) -> None:
-        """Copy the parameters to the other devices; unless ``anyway``, only if they have changed."""
-        stamp = self._stamp()
-        if anyway or stamp != self.stamp:
-            for parameters in self.parameters[1:]:
-                for mine, theirs in zip(parameters, self.parameters[0]):
-                    mine.copy_(theirs, non_blocking=True)
-            self.stamp = stamp
+    def synchronize(self) -> None:
+        """Copy the parameters to the other devices."""
+        for parameters in self.parameters[1:]:
+            for mine, theirs in zip(parameters, self.parameters[0]):
+                mine.copy_(theirs, non_blocking=True)
 
     def reduce(self) -> None:
         """Add the gradients of the other devices to those of the first, and set them to zero."""
@@ -89,6 +91,7 @@ class DataParallelTable(Container):
     flattenParams = False
     needsSync = False
     _threaded = False
+    _file_names = {"_threaded": None}
 
     def __init__(self, dimension: int, flattenParams: bool | None = None, usenccl: bool | None = None) -> None:
         super().__init__()
@@ -107,6 +110,11 @@ class DataParallelTable(Container):
 
     def _restore(self, fields: dict, version: int) -> None:
         super()._restore(fields, version)
+        if version < 2:  # with all replicas, and what each had last computed
+            del self.modules[1:]
+            self.inputGpu, self.gradOutputGpu, self.outputGpu, self.gradInputGpu = [], [], [], []
+            if self.flattenedParams is not None:
+                self.flattenedParams = self.flattenedParams[:1]
         if self.deserializeNGPUs is not None:
             self.gpuAssignments = list(range(1, self.deserializeNGPUs + 1))
 
@@ -140,14 +148,18 @@ class DataParallelTable(Container):
 
     # The replicas
 
-    def _devices(self) -> list[torch.device]:
-        """The devices to run on; one or none if the net shall run where it is."""
+    def _place(self) -> torch.device | None:
+        """Where the net is; ``None`` if it has no parameters."""
         first = next(iter(self.modules[0].parameters()[0] or ()), None)
-        if first is None or not first.is_cuda:
+        return None if first is None else first.device
+
+    def _devices(self) -> list[torch.device]:
+        """The devices to run on, if there are several."""
+        place = self._place()
+        if place is None or place.type != "cuda":
             return []
         there = torch.cuda.device_count()
-        others = [torch.device("cuda", gpu - 1) for gpu in self.gpuAssignments[1:] if gpu <= there]
-        return [first.device, *others]
+        return [place, *(torch.device("cuda", gpu - 1) for gpu in self.gpuAssignments[1:] if gpu <= there)]
 
     def _replicas(self) -> _Replicas | None:
         """What runs the net on several devices; ``None`` if it runs on one."""
@@ -187,13 +199,12 @@ class DataParallelTable(Container):
     def updateOutput(self, input: Any) -> Any:
         replicas = self._replicas()
         if replicas is None:
-            self.output = self.modules[0].updateOutput(input)
+            self.output = self.modules[0].updateOutput(_moved(input, self._place()))
             return self.output
-        replicas.synchronize(self.needsSync)
-        self.needsSync = False
-        self._inputs = self._cut(input, replicas)
-        outputs = replicas.run(lambda m, i: m.updateOutput(self._inputs[i]), len(self._inputs))
-        self.output = self._joined(outputs, replicas.devices[0])
+        if self.needsSync or self.train:
+            self.syncParameters()
+        inputs = replicas.inputs = self._cut(input, replicas.devices)
+        self.output = self._joined(replicas.run(lambda m, i: m.updateOutput(inputs[i])), replicas.devices[0])
         return self.output
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
@@ -206,17 +217,110 @@ class DataParallelTable(Container):
         return self._backward("backward", input, gradOutput, scale)
 
     def _backward(self, method: str, input: Any, gradOutput: Any, *scale: float) -> Any:
+        """One of the three methods above, which have a ``scale`` if gradients of the parameters are wanted."""
         replicas = self._replicas()
         if replicas is None:
-            gradInput = getattr(self.modules[0], method)(input, gradOutput, *scale)
+            place = self._place()
+            gradInput = getattr(self.modules[0], method)(_moved(input, place), _moved(gradOutput, place), *scale)
         else:
-            inputs, grads = self._cut(input, replicas), self._cut(gradOutput, replicas)
-            run = replicas.run(lambda m, i: getattr(m, method)(inputs[i], grads[i], *scale), len(inputs))
-            gradInput = self._joined(run, replicas.devices[0])
+            inputs, grads = replicas.inputs, self._cut(gradOutput, replicas.devices)
+            parts = replicas.run(lambda m, i: getattr(m, method)(inputs[i], grads[i], *scale))
+            gradInput = self._joined(parts, replicas.devices[0])
             if scale:
                 replicas.reduce()
         if scale:
             self.needsSync = True
-        if method != "accGradParameters":
-            self.gradInput = gradInput
+        if method == "accGradParameters":
+            return None
+        self.gradInput = gradInput
         return gradInput
+
+    def _cut(self, value: Any, devices: list[torch.device]) -> list:
+        """The parts of a tensor or table, each on its device; fewer than there are devices if there is too little."""
+        parts = [self._part(value, i, len(devices), device) for i, device in enumerate(devices)]
+        filled = [_has_data(part) for part in parts]
+        return parts[: max(1, filled.index(False))] if False in filled else parts
+
+    def _part(self, value: Any, i: int, count: int, device: torch.device) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [self._part(v, i, count, device) for v in value]
+        dimension = self.dimension - 1
+        size = value.shape[dimension]
+        begin, end = (-(-n * size // count) for n in (i, i + 1))
+        return value.narrow(dimension, begin, end - begin).to(device, non_blocking=True)
+
+    def _joined(self, parts: list, device: torch.device) -> Any:
+        """The parts put together again, on ``device``."""
+        if isinstance(parts[0], list):
+            return [self._joined(list(column), device) for column in zip(*parts)]
+        if parts[0] is None:
+            return None
+        return torch.cat([part.to(device, non_blocking=True) for part in parts], self.dimension - 1)
+
+    # What else concerns the replicas
+
+    def parameters(self) -> tuple[Any, Any]:
+        """The net's parameters and their gradients."""
+        return self.modules[0].parameters()
+
+    def updateParameters(self, learningRate: float) -> None:
+        super().updateParameters(learningRate)
+        self.needsSync = True
+
+    def reset(self, stdv: float | None = None) -> None:
+        super().reset(stdv)
+        self.needsSync = True
+
+    def training(self) -> None:
+        super().training()
+        self._tell(lambda module: module.training())
+
+    def evaluate(self) -> None:
+        super().evaluate()
+        self._tell(lambda module: module.evaluate())
+
+    def _tell(self, function: Callable[[Module], Any]) -> None:
+        """Call ``function`` on the replicas, if there are any now."""
+        if self._cache is not None and self._cache[0] is not None:
+            for module in self._cache[0].modules[1:]:
+                function(module)
+
+    def apply(self, callback: Callable[[Module], Any]) -> None:
+        super().apply(callback)
+        self._cache = None  # made anew, since the net may be another
+
+    def replace(self, callback: Callable[[Module], Module]) -> Module:
+        self._cache = None
+        return super().replace(callback)
+
+    def clone(self, *names: str) -> Any:
+        """A deep copy; nothing can be shared with it."""
+        if names:
+            self.share(self, *names)
+        return super().clone()
+
+    def share(self, mlp: Module, *names: str) -> NoReturn:
+        """Not possible: raises a ModuleError. Share with the net, ``get(1)``, before the first ``forward``."""
+        raise ModuleError(f"{self._typename} cannot share tensors; let its net, get(1), share them before it is added")
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> NoReturn:
+        """Not possible: raises a ModuleError, as Torch7 does."""
+        raise ModuleError(f"{self._typename} has no accUpdateGradParameters: use backward and updateParameters")
+
+    def __tostring__(self) -> str:
+        net = self.modules[0].__tostring__() if self.modules else "nil"
+        return f"DataParallelTable: {len(self.gpuAssignments)} x {net}"
+
+
+def _moved(value: Any, device: torch.device | None) -> Any:
+    """A tensor, or the tensors of a table, on ``device``."""
+    if device is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        moved = [_moved(v, device) for v in value]
+        return value if all(map(operator.is_, moved, value)) else moved
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def _has_data(value: Any) -> bool:
+    return any(map(_has_data, value)) if isinstance(value, list) else value.numel() > 0

@@ -12,7 +12,7 @@ from .. import nn
 from ..errors import ArgumentError
 from ..nn._kernels import resized
 from ..nn._object import given, need_number
-from ._instance import _OwnStatistics
+from ._instance import _Training
 from ._style import _Loss, _TotalVariation
 
 __all__ = [
@@ -30,11 +30,13 @@ __all__ = [
 ]
 
 
-class InstanceNormalization(_OwnStatistics):
+class InstanceNormalization(_Training):
     """Each plane of each image normalised by itself: ``y = (x - mean) / √(var + eps) * weight + bias``.
 
-    ``mean`` and ``var`` are those that ``bn`` takes, an ``nn.SpatialBatchNormalization`` in training which gets all
-    planes as a batch of one. AdaIN-style's first version is this class, too.
+    All planes go as a batch of one through ``bn``, an ``nn.SpatialBatchNormalization`` in training. As in the last
+    Torch7 ``mean`` and ``var`` are then its running ones, 0 and 1; with ``own_statistics`` set, on the class or on an
+    object, they are those of each plane, as in earlier versions, which trained nets need.
+    AdaIN-style's first version is this class, too.
 
     Input, output: N x nOutput x H x W, or one image nOutput x H x W.
 

@@ -33,8 +33,11 @@ __all__ = [
 class InstanceNormalization(_InstanceNormalization):
     """Each plane of each image normalised by itself: ``y = (x - mean) / √(var + eps) * weight + bias``.
 
-    ``mean`` and ``var`` are those that ``bn`` takes, an ``nn.SpatialBatchNormalization`` which gets all planes as a
-    batch of one. ``running_mean`` and ``running_var`` are those of ``bn``, averaged over the images, as they were
+    All planes go as a batch of one through ``bn``, an ``nn.SpatialBatchNormalization``. As in the last Torch7 ``mean``
+    and ``var`` are then its running ones, 0 and 1; with ``own_statistics`` set, on the class or on an object, they are
+    those of each plane, as in earlier versions, which trained nets need.
+
+    ``running_mean`` and ``running_var`` are those of ``bn``, averaged over the images, as they were
     before the last forward. ``training()`` and ``evaluate()`` do nothing. The classes of CycleGAN and CartoonGAN are
     this one.
 

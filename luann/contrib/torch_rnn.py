@@ -36,6 +36,8 @@ class _BatchFirst(_Sequence):
     _last = {"h0": "output", "c0": "cell"}
     _time = 1
 
+    input_dim: int
+    hidden_dim: int
     remember_states = False
 
     def _remembers(self) -> bool:
@@ -124,7 +126,7 @@ class VanillaRNN(_BatchFirst):
         return output
 
     def _run_back(self, x: torch.Tensor, starts: list[torch.Tensor], gradOutput: torch.Tensor) -> None:
-        output, recurrent = self.output, self.weight[x.shape[2] :].t()
+        output, recurrent = self.output, self.weight[x.shape[2] :].t().contiguous()
         # 1 - h² for all steps, then times the gradient step by step
         grad = torch.mul(output, output, out=dense(self.buffer2, output.shape)).neg_().add_(1)
         steps, grads = grad.unbind(1), gradOutput.unbind(1)
@@ -239,7 +241,7 @@ class LanguageModel(_Wrapping):
         return list(tokens.items() if isinstance(tokens, dict) else enumerate(tokens, 1))
 
     @property
-    def output(self) -> Any:  # type: ignore[override]
+    def output(self) -> Any:
         """The output of ``net``."""
         return self.net.output
 
@@ -384,10 +386,11 @@ class TemporalCrossEntropyCriterion(Criterion):
 
     def updateOutput(self, input: torch.Tensor, target: torch.Tensor) -> float:
         self._want(need_tensor(input).dim() == 3, "N x T x C scores", input)
-        batch, steps, classes = input.shape
+        batch, steps = input.shape[:2]
         self._want(need_tensor(target, "target").shape == (batch, steps), f"a target of {batch} x {steps}", target)
-        self.lsm.modules[0].resetSize(batch * steps, -1)
-        self.lsm.modules[2].resetSize(batch, steps, -1)
+        folded, _, unfolded = self.lsm.modules
+        folded.resetSize(batch * steps, -1)  # type: ignore[attr-defined]
+        unfolded.resetSize(batch, steps, -1)  # type: ignore[attr-defined]
         places = target.to(input.device, torch.int64).unsqueeze(2) - 1
         empty = places == -1
         places.masked_fill_(empty, 0)

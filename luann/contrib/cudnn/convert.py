@@ -57,7 +57,9 @@ def convert(net: Module, dst: ModuleType, exclusion_fn: Callable[[Module], Any] 
         new._restore(dict(layer.__dict__), cls._version)
         if dst is nn:
             _ungrouped(new)
-            if name == "SpatialAveragePooling":
+            if name in ("Tanh", "Sigmoid"):
+                new.__dict__.pop("inplace", None)  # which nn's cannot
+            elif name == "SpatialAveragePooling":
                 new.divide, new.count_include_pad = True, layer.count_include_pad
         return new
 

@@ -8,7 +8,6 @@ import torch
 
 from ... import nn
 from ...errors import ArgumentError
-from ...nn import _kernels as kernels
 from ...nn import utils
 from ...nn._object import given, need_size, need_tensor
 from ...nn.convolution._base import Dilated, _Convolution
@@ -212,7 +211,7 @@ class TemporalConvolution(SpatialConvolution, typename="cudnn.TemporalConvolutio
         self.__dict__.pop("reset", None)
 
     def _opened(self, input: torch.Tensor) -> tuple[torch.Tensor, tuple]:
-        if input.dim() not in (2, 3):
+        if input.dim() not in (2, 3) or input.shape[-1] != self.inputFrameSize:
             self._diagnose(input)
         return super()._opened(input.unsqueeze(-3))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from ... import nn
+from ...errors import ShapeError
 from ...nn._guard import describe
 from ...nn._object import need_tensor
 from ...nn.criterion.base import Criterion
-from ...errors import ShapeError
 from .pointwise import SpatialLogSoftMax
 
 

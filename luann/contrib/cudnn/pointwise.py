@@ -7,8 +7,9 @@ from typing import TypeVar
 import torch
 
 from ... import nn
+from ...nn import _kernels as kernels
 from ...nn import utils
-from ...nn._kernels import hardtanh_backward, resized
+from ...nn._kernels import resized
 from ...nn._object import need_number, need_tensor
 from ...nn._pointwise import Pointwise
 from ...nn.module import Module
@@ -51,20 +52,32 @@ class ReLUInPlace(ReLU, typename="cudnn.ReLUInPlace"):
         Module.__init__(self)
 
 
-class Tanh(_Activation, nn.Tanh, typename="cudnn.Tanh"):
+class Tanh(_Activation, typename="cudnn.Tanh"):
     """:class:`luann.nn.Tanh`, also in place. Input, output: any size.
 
     Args:
         inplace: write the output over the input, and gradInput over gradOutput; default no.
     """
 
+    def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        torch.tanh(x, out=y)
 
-class Sigmoid(_Activation, nn.Sigmoid, typename="cudnn.Sigmoid"):
+    def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
+        kernels.tanh_backward(g, self.output, grad_input=out)
+
+
+class Sigmoid(_Activation, typename="cudnn.Sigmoid"):
     """:class:`luann.nn.Sigmoid`, also in place. Input, output: any size.
 
     Args:
         inplace: write the output over the input, and gradInput over gradOutput; default no.
     """
+
+    def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        torch.sigmoid(x, out=y)
+
+    def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
+        kernels.sigmoid_backward(g, self.output, grad_input=out)
 
 
 class ClippedReLU(_Activation, typename="cudnn.ClippedReLU"):
@@ -84,7 +97,7 @@ class ClippedReLU(_Activation, typename="cudnn.ClippedReLU"):
         torch.clamp(x, 0, self.ceiling, out=y)
 
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
-        hardtanh_backward(g, x, 0, self.ceiling, grad_input=out)
+        kernels.hardtanh_backward(g, x, 0, self.ceiling, grad_input=out)
 
 
 _CHANNEL, _INSTANCE = "CUDNN_SOFTMAX_MODE_CHANNEL", "CUDNN_SOFTMAX_MODE_INSTANCE"

@@ -15,7 +15,7 @@ from ...types import Storage
 class _Maxima(_MaxPooling):
     """Max pooling that keeps no ``indices``: the gradient follows from the input, as in cuDNN."""
 
-    _extent = ()
+    _extent: tuple[str, ...] = ()
 
     def _start(self, sizes: int) -> None:
         """Turn what nn's constructor made into cudnn's fields."""
@@ -37,7 +37,7 @@ class _Maxima(_MaxPooling):
         return super().clearState()
 
 
-class SpatialMaxPooling(_Maxima, nn.SpatialMaxPooling, typename="cudnn.SpatialMaxPooling"):
+class SpatialMaxPooling(_Maxima, nn.SpatialMaxPooling, typename="cudnn.SpatialMaxPooling"):  # type: ignore[misc]
     """:class:`luann.nn.SpatialMaxPooling`: the same function, arguments, input and output, without ``indices``."""
 
     def __init__(
@@ -53,7 +53,7 @@ class SpatialMaxPooling(_Maxima, nn.SpatialMaxPooling, typename="cudnn.SpatialMa
         self._start(4)
 
 
-class VolumetricMaxPooling(_Maxima, nn.VolumetricMaxPooling, typename="cudnn.VolumetricMaxPooling"):
+class VolumetricMaxPooling(_Maxima, nn.VolumetricMaxPooling, typename="cudnn.VolumetricMaxPooling"):  # type: ignore[misc]
     """:class:`luann.nn.VolumetricMaxPooling`: the same function, arguments, input and output, without ``indices``."""
 
     _version = 1

@@ -14,7 +14,7 @@ from ...nn._guard import describe
 from ...nn._kernels import resized
 from ...nn._object import given, need_number, need_size
 from ...nn.module import Module
-from ._cells import CELLS, Cell, States
+from ._cells import CELLS, Cell, States, cell
 
 R = TypeVar("R", bound="RNN")
 
@@ -255,7 +255,7 @@ class RNN(Module, typename="cudnn.RNN"):
         self.seqLength, self.miniBatch = len(counts), counts[0]
         if self.rememberStates:
             self._remember()
-        cell, directions, size = self._cell(), self.numDirections, self.hiddenSize
+        mode, directions, size = self._cell(), self.numDirections, self.hiddenSize
         begin = self._state("hiddenInput", x), self._state("cellInput", x)
         end = [resized(t, begin[0].shape).zero_() for t in (self.hiddenOutput, self.cellOutput)]
         count = 2 if self.mode == "CUDNN_LSTM" else 1
@@ -265,8 +265,8 @@ class RNN(Module, typename="cudnn.RNN"):
             output = x.new_empty(x.shape[0], directions * size)
             cells = []
             for i, columns in enumerate(output.split(size, 1), layer * directions):
-                one = cell(counts, i % directions == 1, parts[i])
-                one.forward(x, _of(begin, i, count), columns, _of(end, i, count))
+                one = cell(mode, x, counts, i % directions == 1, parts[i])
+                one.forward(x, _of(begin, i, count), columns, _of(end, i, count), self.train)
                 cells.append(one)
             mask = self._dropped(output) if self.train and self.dropout and layer < self.numLayers - 1 else None
             layers.append((cells, output, mask))

@@ -26,6 +26,7 @@ from .reinforce import (
     Reinforce,
     ReinforceBernoulli,
     ReinforceCategorical,
+    ReinforceGamma,
     ReinforceNormal,
     VRClassReward,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Reinforce",
     "ReinforceBernoulli",
     "ReinforceCategorical",
+    "ReinforceGamma",
     "ReinforceNormal",
     "ReverseTable",
     "Serial",

@@ -8,19 +8,14 @@ from typing import Any
 import torch
 
 from ... import random
-from ...errors import ArgumentError
+from ...errors import ArgumentError, ShapeError
 from ...nn import Module, SpatialAveragePooling, SpatialConvolution
 from ...nn._guard import describe
 from ...nn._kernels import resized
 from ...nn._object import given, need_number, need_size
+from ..nnx import SpatialReSampling
 from .layers import need_training
 from .module import fromBatch, toBatch
-
-
-def _resampling(height: int | None, width: int | None) -> Module:
-    from ..nnx import SpatialReSampling
-
-    return SpatialReSampling({"oheight": height, "owidth": width})
 
 
 def _image(module: Any, input: torch.Tensor, planes: int) -> None:
@@ -52,7 +47,7 @@ class SpatialUniformCrop(Module):
             if not isinstance(scale, (list, tuple, dict)):
                 raise ArgumentError(f"{self._typename}: scale must be a list of two numbers, got {describe(scale)}")
             self.scale = scale
-            self.scaler = _resampling(oheight, given(owidth, oheight))
+            self.scaler = SpatialReSampling({"oheight": oheight, "owidth": given(owidth, oheight)})
         self.oheight = oheight
         self.owidth = given(owidth, oheight)
 
@@ -67,7 +62,9 @@ class SpatialUniformCrop(Module):
             h = max(math.ceil(H / 2 - (H - height) / 2 + h) - math.ceil(height / 2), 1)
             w = max(math.ceil(W / 2 - (H - width) / 2 + w) - math.ceil(width / 2), 1)
             if h + height > H + 1 or w + width > W + 1:
-                self._want(False, f"an image that holds {height} x {width} from ({h}, {w}) on", torch.empty(H, W))
+                raise ShapeError(
+                    f"the part of {height} x {width} from ({h}, {w}) on is not within the image, {H} x {W}"
+                )
         return slice(None), slice(h - 1, h - 1 + height), slice(w - 1, w - 1 + width)
 
     def _draw(self, samples: int, H: int, W: int) -> None:
@@ -89,7 +86,7 @@ class SpatialUniformCrop(Module):
                 height, width = math.ceil(s * height), math.ceil(s * width)
             h = math.ceil(random.uniform(1e-2, H - height))
             w = math.ceil(random.uniform(1e-2, W - width))
-            self.coord[i, 0], self.coord[i, 1] = max(h, 1), max(w, 1)
+            self.coord[i, 0], self.coord[i, 1] = h, w
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self._want(input.dim() in (3, 4), "planes x H x W, or a batch of these", input)
@@ -150,7 +147,7 @@ class SpatialGlimpse(Module):
         if self.scale == 2:
             self.module: Any = SpatialAveragePooling(2, 2, 2, 2)
         else:
-            self.module = _resampling(self.height, self.width)
+            self.module = SpatialReSampling({"oheight": self.height, "owidth": self.width})
         self.modules = [self.module]
 
     def _restore(self, fields: dict, version: int) -> None:

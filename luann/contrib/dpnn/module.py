@@ -161,11 +161,13 @@ def gradParamClip(self: Any, cutoffNorm: float, moduleLocal: bool | None = None)
     if cutoffNorm <= 0:
         return None
     if moduleLocal and self.modules is not None:
-        return math.sqrt(sum(module.gradParamClip(cutoffNorm, moduleLocal) ** 2 for module in self.modules))
+        norms = [module.gradParamClip(cutoffNorm, moduleLocal) for module in self.modules]
+        return math.hypot(*(norm for norm in norms if norm is not None))
     grads = self.parameters()[1]
     if not grads:
         return 0
-    norm = math.sqrt(sum(float(n) ** 2 for n in torch._foreach_norm(grads)))
+    vector_norm = torch.linalg.vector_norm
+    norm = vector_norm(torch.stack([vector_norm(grad, dtype=torch.float64) for grad in grads])).item()
     if norm > cutoffNorm:
         for grad in grads:
             grad.mul_(cutoffNorm / norm)
@@ -304,6 +306,7 @@ def extend(self: Any, *modules: Any) -> Any:
 def _install() -> None:
     parameters, medium = ["weight", "bias"], ["output", "gradInput", "momGradParams", "dpnn_input"]
     gradParameters = ["gradWeight", "gradBias"]
+    convolution = {"dpnn_mediumEmpty": [*medium, "finput", "fgradinput", "_input", "_gradOutput"]}
     added: dict[Any, dict[str, Any]] = {
         Module: {
             "dpnn_parameters": parameters,
@@ -346,8 +349,8 @@ def _install() -> None:
             "dpnn_mediumEmpty": [*medium, "buffer", "buffer2", "centered", "std", "normalized", "output", "gradInput"],
         },
         SpatialMaxPooling: {"dpnn_mediumEmpty": [*medium, "indices"]},
-        SpatialConvolution: {"dpnn_mediumEmpty": [*medium, "finput", "fgradinput", "_input", "_gradOutput"]},
-        SpatialConvolutionMM: {"dpnn_mediumEmpty": [*medium, "finput", "fgradinput", "_input", "_gradOutput"]},
+        SpatialConvolution: convolution,
+        SpatialConvolutionMM: convolution,
     }
     for cls, members in added.items():
         for name, member in members.items():

@@ -82,6 +82,11 @@ class NCEModule(Linear):
     drawn as in ``nn.Linear``, ``bias`` is -log(outputSize). ``sampleidx`` holds the classes of the last forward.
     """
 
+    dpnn_parameters = ("weight", "bias", "unigrams", "Z")
+    dpnn_mediumEmpty = (
+        *("output", "gradInput", "momGradParams", "dpnn_input", "sampleidx", "sampleprob", "_noiseidx", "_noiseprob"),
+        *("_weight", "_gradWeight", "_gradOutput", "_tgradOutput"),
+    )
     batchnoise: bool | None = None  # files from before there was this field drew for each sample
     normalized: bool | None = None
     logsoftmax: bool | None = None

@@ -164,6 +164,67 @@ class ReinforceNormal(Reinforce):
         return self.gradInput
 
 
+class ReinforceGamma(Reinforce):
+    """Draws from a gamma distribution whose shape is the input; in evaluation gives its mean, shape times scale.
+
+    Input: the shape, any size; without ``scale`` the list of the shape and the scale, of one size. Output: as the
+    shape.
+
+    Args:
+        scale: a number, or a tensor of the size of the input or of one sample. Without one it is part of the input, and
+            gets a gradient.
+        stochastic: draw in evaluation, too. Default no.
+
+    As in Torch7 the draws are made of shape and scale rounded to float; they are those of the randomkit rock, which
+    takes its words from Torch7's stream.
+    """
+
+    scale: Any = None
+
+    def __init__(self, scale: Any = None, stochastic: bool | None = None) -> None:
+        super().__init__(stochastic)
+        if scale is None:
+            self.gradInput = [torch.empty(0), torch.empty(0)]
+        else:
+            self.scale = scale
+
+    def _given(self, input: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        shape, scale = _two(input, self.scale)
+        if scale is None:
+            raise ArgumentError(f"{self._typename}: give a scale, or an input [shape, scale]")
+        scale = _alike(self, scale, shape)
+        if isinstance(scale, torch.Tensor):
+            return shape, scale.expand(shape.shape)
+        return shape, torch.full_like(shape, scale)
+
+    def updateOutput(self, input: Any) -> torch.Tensor:
+        shape, scale = self._given(input)
+        output = resized(self.output, shape.shape)
+        return output.copy_(_gamma(shape, scale)) if self._draws() else torch.mul(shape, scale, out=output)
+
+    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        shape, scale = self._given(input)
+        gradShape, gradScale = _two(self.gradInput, None)
+        torch.log(self.output, out=resized(gradShape, shape.shape))
+        gradShape.sub_(torch.digamma(shape)).sub_(scale.log()).mul_(self.rewardAs(shape)).neg_()
+        if gradScale is not None and isinstance(input, (list, tuple)):
+            torch.div(self.output, scale * scale, out=resized(gradScale, scale.shape))
+            gradScale.sub_(shape / scale).mul_(self.rewardAs(scale)).neg_()
+        return self.gradInput
+
+
+def _gamma(shape: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Draws from gamma distributions."""
+    shape, scale = shape.float(), scale.float()
+    if not (shape.gt(0).all() and scale.gt(0).all()):
+        raise ArgumentError("shape and scale of a gamma distribution must be positive")
+    twister = random.generator._twister
+    if twister is None:
+        return torch.distributions.Gamma(shape, 1 / scale).sample()
+    values = twister.numpy().gamma(shape.cpu().double().numpy(), scale.cpu().double().numpy())
+    return torch.from_numpy(values)
+
+
 def _two(value: Any, second: Any) -> tuple[Any, Any]:
     """The two entries of a list; of anything else, itself and ``second``."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value, second)

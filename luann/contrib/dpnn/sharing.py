@@ -91,7 +91,7 @@ def _share(module: Any, parameters: bool, gradients: bool, shared: set[int], mem
     for names in (module.dpnn_parameters if parameters else ()), (module.dpnn_gradParameters if gradients else ()):
         for name in names:
             tensor = fields.get(name)
-            if tensor is not None:
+            if isinstance(tensor, torch.Tensor):
                 memo[id(tensor)] = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor)
                 if tensor.untyped_storage().nbytes():
                     shared.add(tensor.untyped_storage()._cdata)

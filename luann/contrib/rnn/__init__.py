@@ -13,12 +13,27 @@ from .dropout import Dropout
 from .gru import GRU, MuFuRu
 from .lstm import LSTM, FastLSTM
 from .masking import LookupTableMaskZero, MaskZero, MaskZeroCriterion, TrimZero
-from .recurrent import AbstractRecurrent, NormStabilizer, Recurrence, Recurrent, Recursor
+from .recurrence import NormStabilizer, Recurrence, Recurrent
+from .recurrent import AbstractRecurrent, Recursor
+from .recursive import (
+    recursiveAdd,
+    recursiveCopy,
+    recursiveFill,
+    recursiveNew,
+    recursiveNormal,
+    recursiveResizeAs,
+    recursiveSet,
+    recursiveSum,
+    recursiveTensorEq,
+    recursiveType,
+)
 from .sequencer import AbstractSequencer, BiSequencer, BiSequencerLM, RecurrentAttention, Repeater, Sequencer
 from .sequences import SeqBRNN, SeqGRU, SeqLSTM, SeqLSTMP, SeqReverseSequence
 from .small import CopyGrad, ExpandAs, LinearNoBias, SAdd
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "AbstractRecurrent",
     "AbstractSequencer",
     "BiSequencer",
@@ -27,8 +42,6 @@ __all__ = [
     "Dropout",
     "ExpandAs",
     "FastLSTM",
-    "GRU",
-    "LSTM",
     "LinearNoBias",
     "LookupTableMaskZero",
     "MaskZero",
@@ -50,4 +63,14 @@ __all__ = [
     "Sequencer",
     "SequencerCriterion",
     "TrimZero",
+    "recursiveAdd",
+    "recursiveCopy",
+    "recursiveFill",
+    "recursiveNew",
+    "recursiveNormal",
+    "recursiveResizeAs",
+    "recursiveSet",
+    "recursiveSum",
+    "recursiveTensorEq",
+    "recursiveType",
 ]

@@ -37,7 +37,7 @@ class Remembering:
         if mode not in _MODES:
             name = getattr(self, "_typename", type(self).__name__)
             raise ArgumentError(f"{name}: remember() takes one of {', '.join(_MODES)}, got {mode!r}")
-        self._remember = mode
+        self._remember = mode  # type: ignore[misc]
         return self
 
     def _remembers(self) -> bool:

@@ -108,8 +108,8 @@ class SequencerCriterion(_Stepwise):
 class RepeaterCriterion(_Stepwise):
     """The sum of a criterion over the steps of a sequence, all with the same target.
 
-    Input: a list of the steps, or a tensor with the steps in the first dimension. Target: that of one step. gradInput is
-    a list or a tensor as the input is. As in the rock it works by ``forward`` and ``backward`` only.
+    Input: a list of the steps, or a tensor with the steps in the first dimension. Target: that of one step. gradInput
+    is a list or a tensor as the input is. As in the rock it works by ``forward`` and ``backward`` only.
 
     Args:
         criterion: the criterion for one step; each step has a copy.

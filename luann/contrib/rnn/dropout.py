@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import torch
@@ -79,4 +80,9 @@ class Dropout(nn.Dropout):
         return super().clearState()
 
     def __tostring__(self) -> str:
-        return f"{self._typename}({self.p:.1f}, {'lazy' if self.lazy else 'busy'})"
+        return f"{self._typename}({fixed(self.p, 1)}, {'lazy' if self.lazy else 'busy'})"
+
+
+def fixed(number: float, digits: int) -> str:
+    """A number with so many decimals, as LuaJIT prints it: it rounds a half up, where C and Python round to even."""
+    return f"{Decimal(number).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)}"

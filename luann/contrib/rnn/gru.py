@@ -12,9 +12,9 @@ from ...errors import ArgumentError, ModuleError
 from ...nn import ConcatTable, Module, NarrowTable, ParallelTable, SelectTable, Sequential
 from ...nn._guard import describe
 from ...nn._object import given, need_size
-from .dropout import Dropout
+from .dropout import Dropout, fixed
 from .lstm import _both, _zeros
-from .recurrent import AbstractRecurrent, Go, _first
+from .recurrent import AbstractRecurrent, Go, first
 from .small import LinearNoBias, SAdd
 
 
@@ -46,7 +46,7 @@ class GRU(AbstractRecurrent):
 
     @staticmethod
     def _fits(fields: dict) -> bool:
-        return "recurrentModule" in fields
+        return "sharedClones" in fields
 
     def __init__(
         self,
@@ -64,6 +64,11 @@ class GRU(AbstractRecurrent):
         need_size(self, inputSize=inputSize, outputSize=outputSize)
         self._use(self.buildModel())
         self.zeroTensor = torch.empty(0)
+
+    def trimZero(self, nInputDim: int) -> Any:
+        if self.p != 0 and not self.mono:
+            raise ArgumentError(f"{self._typename}: trimZero with dropout needs mono")
+        return super().trimZero(nInputDim)
 
     def _dropout(self) -> Dropout:
         return Dropout(self.p, False, False, True, self.mono)
@@ -114,7 +119,7 @@ class GRU(AbstractRecurrent):
             return self.outputs.get(step)
         if input is not None:
             _zeros(self, input)
-        return _first(self.userPrevOutput, self.outputs.get(0), self.zeroTensor)
+        return first(self.userPrevOutput, self.outputs.get(0), self.zeroTensor)
 
     def setHiddenState(self, step: int | None, hiddenState: torch.Tensor) -> None:
         """Take a tensor for the output of a step."""
@@ -125,7 +130,7 @@ class GRU(AbstractRecurrent):
         step = self._number(step, self.updateGradInputStep)
         if step != self.step - 1:
             return self.gradOutputs.get(step)
-        return _first(self.userNextGradOutput, self.gradOutputs.get(step), self.zeroTensor)
+        return first(self.userNextGradOutput, self.gradOutputs.get(step), self.zeroTensor)
 
     def setGradHiddenState(self, step: int | None, gradHiddenState: torch.Tensor) -> None:
         self.gradOutputs[self._number(step, self.updateGradInputStep)] = _tensor(self, gradHiddenState)
@@ -144,7 +149,7 @@ class GRU(AbstractRecurrent):
 
     def _accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float) -> None:
         step = self.accGradParametersStep - 1
-        total = _first(self._gradOutputs.get(step), self.getGradHiddenState(step))
+        total = first(self._gradOutputs.get(step), self.getGradHiddenState(step))
         self.getStepModule(step).accGradParameters([input, self.getHiddenState(step - 1)], total, scale)
 
     def migrate(self, params: Sequence[torch.Tensor]) -> None:
@@ -163,7 +168,7 @@ class GRU(AbstractRecurrent):
             parameter.copy_(value)
 
     def __tostring__(self) -> str:
-        return f"{self._typename}({self.inputSize} -> {self.outputSize}, {self.p:.2f})"
+        return f"{self._typename}({self.inputSize} -> {self.outputSize}, {fixed(self.p, 2)})"
 
 
 def _tensor(owner: Module, value: Any) -> torch.Tensor:

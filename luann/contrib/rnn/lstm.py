@@ -14,7 +14,7 @@ from ...nn._object import given, need_size
 from ...nngraph import Node, annotateNodes, gModule
 from ...table import Table
 from .dropout import Dropout
-from .recurrent import AbstractRecurrent, Go, _first, _need_table
+from .recurrent import AbstractRecurrent, Go, first, need_state
 from .small import LinearNoBias
 
 
@@ -42,14 +42,21 @@ class LSTM(AbstractRecurrent):
         userPrevOutput, userPrevCell: output and cell before the first step, if they are set; else zeros.
         userNextGradOutput, userNextGradCell: the gradients that come from behind the last step; else zeros.
 
-    ``parameters()`` has the forget gate, the input gate, the new content and the output gate, each with W, b, U and, for
-    gates, w.
+    ``parameters()`` has the forget gate, the input gate, the new content and the output gate, each with W, b, U and,
+    for gates, w.
     """
 
     p: float = 0
     mono = False
     cell2gate = True
     cell: Any = None
+    cells: Table
+    gradCells: Table
+    hiddenLayer: Module
+    cellLayer: Module
+    inputGate: Module
+    forgetGate: Module
+    outputGate: Module
     userPrevCell: Any = None
     userNextGradCell: Any = None
 
@@ -57,7 +64,7 @@ class LSTM(AbstractRecurrent):
 
     @staticmethod
     def _fits(fields: dict) -> bool:
-        return "recurrentModule" in fields
+        return "sharedClones" in fields
 
     def __init__(
         self,
@@ -153,27 +160,27 @@ class LSTM(AbstractRecurrent):
         if input is not None:
             _zeros(self, input)
         return [
-            _first(self.userPrevOutput, self.outputs.get(0), self.zeroTensor),
-            _first(self.userPrevCell, self.cells.get(0), self.zeroTensor),
+            first(self.userPrevOutput, self.outputs.get(0), self.zeroTensor),
+            first(self.userPrevCell, self.cells.get(0), self.zeroTensor),
         ]
 
     def setHiddenState(self, step: int | None, hiddenState: list) -> None:
         """Take output and cell for those after a step."""
         step = self._number(step)
-        self.outputs[step], self.cells[step] = _need_table(self, hiddenState, 2)
+        self.outputs[step], self.cells[step] = need_state(self, hiddenState, 2)
 
     def getGradHiddenState(self, step: int | None = None, input: Any = None) -> list:
         """The gradients of output and cell after a step, as far as they come from the next one."""
         step = self._number(step, self.updateGradInputStep)
         gradOutput, gradCell = self.gradOutputs.get(step), self.gradCells.get(step)
         if step == self.step - 1:
-            gradOutput = _first(self.userNextGradOutput, gradOutput, self.zeroTensor)
-            gradCell = _first(self.userNextGradCell, gradCell, self.zeroTensor)
+            gradOutput = first(self.userNextGradOutput, gradOutput, self.zeroTensor)
+            gradCell = first(self.userNextGradCell, gradCell, self.zeroTensor)
         return [gradOutput, gradCell]
 
     def setGradHiddenState(self, step: int | None, gradHiddenState: list) -> None:
         step = self._number(step, self.updateGradInputStep)
-        self.gradOutputs[step], self.gradCells[step] = _need_table(self, gradHiddenState, 2)
+        self.gradOutputs[step], self.gradCells[step] = need_state(self, gradHiddenState, 2)
 
     # Computing
 
@@ -197,11 +204,6 @@ class LSTM(AbstractRecurrent):
         total = self._gradOutputs.get(step, gradState)
         state = self.getHiddenState(step - 1)
         self.getStepModule(step).accGradParameters([input, *state], [total, gradCell], scale)
-
-    def forget(self) -> Any:
-        if self.train:
-            self.cells, self.gradCells = Table(), Table()
-        return super().forget()
 
     def clearState(self) -> Any:
         for name in ("zeroTensor", "userPrevOutput", "userPrevCell", "userGradPrevOutput", "userGradPrevCell"):
@@ -290,7 +292,9 @@ class FastLSTM(LSTM):
         gates = Sequential().add(NarrowTable(1, 2)).add(ParallelTable().add(self.i2g).add(self.o2g))
         gates.add(nn.CAddTable()).add(nn.Reshape(4, self.outputSize)).add(nn.SplitTable(1, 2))
         gates.add(ParallelTable().add(nn.Sigmoid()).add(nn.Tanh()).add(nn.Sigmoid()).add(nn.Sigmoid()))
-        model = _both(gates, SelectTable(3)).add(nn.FlattenTable())  # input gate, content, forget gate, output gate, cell
+        model = _both(gates, SelectTable(3)).add(
+            nn.FlattenTable()
+        )  # input gate, content, forget gate, output gate, cell
         new = Sequential().add(NarrowTable(1, 2)).add(nn.CMulTable())
         kept = _both(SelectTable(3), SelectTable(5)).add(nn.CMulTable())
         cell = _both(new, kept).add(nn.CAddTable())

@@ -60,7 +60,8 @@ class MaskZero(Decorator):
         x = first(input)
         dims = need_tensor(x if x is not None else input).dim() - self.nInputDim
         self._want(dims in (0, 1), f"{self.nInputDim} dimensions, or one more", input)
-        zero = (x == 0).flatten(1).all(1, keepdim=True) if dims else (x == 0).all().view(1)
+        zero = torch.eq(x, 0)
+        zero = zero.flatten(1).all(1, keepdim=True) if dims else zero.all().view(1)
         self.zeroMask = zero.view(torch.uint8)
         return bool(dims)
 
@@ -165,6 +166,8 @@ class LookupTableMaskZero(LookupTable):
     but gets a gradient like the others.
     """
 
+    _version = 1  # Torch7 does not hand a version down
+
     def __init__(self, nIndex: int, nOutput: int) -> None:
         need_size(self, nIndex=nIndex)
         super().__init__(nIndex + 1, nOutput)
@@ -206,7 +209,7 @@ class MaskZeroCriterion(Criterion):
         x = first(input)
         dims = need_tensor(x if x is not None else input).dim() - self.nInputDim
         self._want(dims == 1, f"a batch: {self.nInputDim + 1} dimensions", input)
-        rows = (x != 0).flatten(1).any(1).nonzero().flatten()
+        rows = torch.ne(x, 0).flatten(1).any(1).nonzero().flatten()
         self.zeroMask = rows + 1  # which is what it is called in the rock
 
         def kept(mine: Any, given: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from ...nn._nested import added, buffer, copied, zeroed
 from ...nn._object import given, need_size
 from .. import dpnn
 from ._remember import Remembering
-from .recurrent import AbstractRecurrent, Recursor, _need_module
+from .recurrent import AbstractRecurrent, Go, Recursor, gradient, need_module, whole
 
 
 class AbstractSequencer(Container):
@@ -31,7 +31,7 @@ class AbstractSequencer(Container):
 
 def _stepwise(owner: Module, module: Any) -> AbstractRecurrent:
     """``module`` as one that takes steps."""
-    return module if isinstance(module, AbstractRecurrent) else Recursor(_need_module(owner, module))
+    return module if isinstance(module, AbstractRecurrent) else Recursor(need_module(owner, module))
 
 
 class Sequencer(Remembering, AbstractSequencer):
@@ -48,6 +48,8 @@ class Sequencer(Remembering, AbstractSequencer):
     """
 
     tableoutput: Any = None
+    module: Any
+    dpnn_mediumEmpty: list[str]
 
     def __init__(self, module: Module) -> None:
         super().__init__()
@@ -107,13 +109,14 @@ class Sequencer(Remembering, AbstractSequencer):
         out = mine if isinstance(mine, torch.Tensor) and mine.dtype is one.dtype else one.new_empty(0)
         return torch.stack(steps, out=resized(out, (len(steps), *one.shape)))
 
-    def _backwards(self, input: Any, gradOutput: Any, go: Callable[[Any, Any], Any]) -> Any:
+    def _back(self, input: Any, gradOutput: Any, go: Go) -> list:
+        """Go back through all steps; what ``go`` gives for each."""
         steps, grads = _steps(self, input), _steps(self, gradOutput, "gradOutput")
         if isinstance(input, torch.Tensor) != isinstance(gradOutput, torch.Tensor) or len(steps) != len(grads):
             raise ShapeError(
                 f"wanted a gradOutput for the {len(steps)} steps of {describe(input)}, got {describe(gradOutput)}"
             )
-        return [go(x, g) for x, g in zip(reversed(steps), reversed(grads))][::-1]
+        return [go(self.module, x, g) for x, g in zip(reversed(steps), reversed(grads))][::-1]
 
     def _taken(self, input: Any, grads: list) -> Any:
         self.tablegradinput = grads
@@ -121,29 +124,27 @@ class Sequencer(Remembering, AbstractSequencer):
         return self.gradInput
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
-        return self._taken(input, self._backwards(input, gradOutput, self.module.updateGradInput))
+        return self._taken(input, self._back(input, gradOutput, gradient))
 
     def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
-        self._backwards(input, gradOutput, lambda x, g: self.module.accGradParameters(x, g, scale))
+        self._back(input, gradOutput, lambda module, x, g: module.accGradParameters(x, g, scale))
 
     def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
-        return self._taken(
-            input, self._backwards(input, gradOutput, lambda x, g: self.module.backward(x, g, scale))
-        )
+        return self._taken(input, self._back(input, gradOutput, whole(scale)))
 
     def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
         raise ModuleError(f"{self._typename} has no accUpdateGradParameters; use backward() and updateParameters()")
 
     def training(self) -> None:
         if not self.train:
-            self.forget()
+            self.module.forget()
             self._output = []
             self.tableoutput = []
         super().training()
 
     def evaluate(self) -> None:
         if self.train:
-            self.forget()
+            self.module.forget()
             self.tableoutput = []
         super().evaluate()
 
@@ -183,7 +184,7 @@ class Repeater(AbstractSequencer):
         super().__init__()
         need_size(self, rho=rho)
         self.rho = rho
-        self.module = _stepwise(self, module)
+        self.module: Any = _stepwise(self, module)
         self.module.maxBPTTstep(rho)
         self.modules = [self.module]
         self.output: list = []
@@ -191,7 +192,7 @@ class Repeater(AbstractSequencer):
     def _restore(self, fields: dict, version: int) -> None:
         super()._restore(fields, version)
         if "module" not in fields:  # its name in old versions
-            self.module = self.rnn
+            self.module = fields["rnn"]
 
     def updateOutput(self, input: Any) -> list:
         self.module.forget()
@@ -201,29 +202,26 @@ class Repeater(AbstractSequencer):
             output[i] = copied(output[i], self.module.updateOutput(input))
         return output
 
-    def _steps(self, gradOutput: Any) -> list:
-        """The entries of gradOutput, the last one first."""
-        _want_steps(self, self.module, self.rho, gradOutput)
-        return gradOutput[self.rho - 1 :: -1]
-
-    def _summed(self, grads: Any) -> Any:
-        for i, grad in enumerate(grads):
+    def _back(self, input: Any, gradOutput: list, go: Go) -> Any:
+        for i, grad in enumerate(self._each(input, gradOutput, go)):
             self.gradInput = (added if i else copied)(self.gradInput, grad)
         return self.gradInput
 
-    def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
-        return self._summed(self.module.updateGradInput(input, g) for g in self._steps(gradOutput))
+    def _each(self, input: Any, gradOutput: list, go: Go) -> Iterator[Any]:
+        _want_steps(self.module, self.rho, gradOutput)
+        return (go(self.module, input, g) for g in gradOutput[::-1])
 
-    def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
-        for g in self._steps(gradOutput):
-            self.module.accGradParameters(input, g, scale)
+    def updateGradInput(self, input: Any, gradOutput: list) -> Any:
+        return self._back(input, gradOutput, gradient)
 
-    def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
-        return self._summed(self.module.backward(input, g, scale) for g in self._steps(gradOutput))
+    def accGradParameters(self, input: Any, gradOutput: list, scale: float = 1) -> None:
+        list(self._each(input, gradOutput, lambda module, x, g: module.accGradParameters(x, g, scale)))
 
-    def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
-        for g in self._steps(gradOutput):
-            self.module.accUpdateGradParameters(input, g, lr)
+    def backward(self, input: Any, gradOutput: list, scale: float = 1) -> Any:
+        return self._back(input, gradOutput, whole(scale))
+
+    def accUpdateGradParameters(self, input: Any, gradOutput: list, lr: float) -> None:
+        list(self._each(input, gradOutput, lambda module, x, g: module.accUpdateGradParameters(x, g, lr)))
 
     def maxBPTTstep(self, rho: int) -> None:
         """Set the number of times."""
@@ -244,7 +242,7 @@ class Repeater(AbstractSequencer):
         ))  # fmt: skip
 
 
-def _want_steps(owner: Module, recurrent: Any, count: int, gradOutput: Any) -> None:
+def _want_steps(recurrent: Any, count: int, gradOutput: Any) -> None:
     if recurrent.step - 1 != count:
         raise ModuleError(f"backward goes back {count} steps, but the last forward took {recurrent.step - 1}")
     if not isinstance(gradOutput, (list, tuple)) or len(gradOutput) != count:
@@ -256,14 +254,14 @@ class _TwoWays(AbstractSequencer):
 
     def _take(self, forward: Any, backward: Any, merge: Any) -> None:
         """Set the three modules; without a second one, a clone of the first with parameters drawn anew."""
-        self.forwardModule = _need_module(self, forward)
+        self.forwardModule = need_module(self, forward)
         if backward is None:
             backward = forward.clone()
             backward.reset()
-        self.backwardModule = _need_module(self, backward)
+        self.backwardModule = need_module(self, backward)
         if merge is None or (isinstance(merge, int) and not isinstance(merge, bool)):
             merge = nn.JoinTable(1, given(merge, 1))
-        self.mergeModule = _need_module(self, merge)
+        self.mergeModule = need_module(self, merge)
 
 
 def _reversed(sequencer: Module) -> Sequential:
@@ -297,7 +295,7 @@ class BiSequencer(_TwoWays, Decorator):
 
 
 class BiSequencerLM(_TwoWays):
-    """:class:`BiSequencer` for language models: what it gives for a step knows the steps before and after, not the step.
+    """:class:`BiSequencer` for language models: its output for a step knows the steps before and after, not the step.
 
     ``forward`` reads the steps 1 to T-1, ``backward`` the steps T to 2. The output of step t merges that of ``forward``
     for t-1 and that of ``backward`` for t+1; at the ends there are zeros.
@@ -335,10 +333,15 @@ class BiSequencerLM(_TwoWays):
         return self.output
 
     def updateGradInput(self, input: list, gradOutput: list) -> list:
-        self._mergeGradInput = self._merge.updateGradInput(self._mergeInput, gradOutput)
-        forth, back = self._mergeGradInput
-        self._fwdGradInput = self._fwd.updateGradInput(input[:-1], forth[1:])
-        self._bwdGradInput = self._bwd.updateGradInput(input[1:], back[:-1])
+        return self._back(input, gradOutput, gradient)
+
+    def backward(self, input: list, gradOutput: list, scale: float = 1) -> list:
+        return self._back(input, gradOutput, whole(scale))
+
+    def _back(self, input: list, gradOutput: list, go: Go) -> list:
+        forth, back = self._mergeGradInput = go(self._merge, self._mergeInput, gradOutput)
+        self._fwdGradInput = go(self._fwd, input[:-1], forth[1:])
+        self._bwdGradInput = go(self._bwd, input[1:], back[:-1])
         # as in rnn, the first and the last entry are those of the modules, and what is left of a longer sequence stays
         grads, last = self.gradInput, len(input) - 1
         grads += [None] * (len(input) - len(grads))
@@ -432,7 +435,13 @@ class RecurrentAttention(AbstractSequencer):
         return self._gradAction
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: list) -> Any:
-        _want_steps(self, self.rnn, self.nStep, gradOutput)
+        return self._back(input, gradOutput, gradient)
+
+    def backward(self, input: torch.Tensor, gradOutput: list, scale: float = 1) -> Any:
+        return self._back(input, gradOutput, whole(scale))
+
+    def _back(self, input: torch.Tensor, gradOutput: list, go: Go) -> Any:
+        _want_steps(self.rnn, self.nStep, gradOutput)
         hidden = self.gradHidden
         hidden += [None] * (self.nStep - len(hidden))
         for i in range(self.nStep - 1, -1, -1):
@@ -441,10 +450,10 @@ class RecurrentAttention(AbstractSequencer):
             hidden[i] = (copied if last else added)(hidden[i], own)
             place = self._gradPlace(gradOutput, i)
             if i:
-                hidden[i - 1] = copied(hidden[i - 1], self.action.updateGradInput(self.output[i - 1], place))
+                hidden[i - 1] = copied(hidden[i - 1], go(self.action, self.output[i - 1], place))
             else:
-                self.action.updateGradInput(self._initInput, place)
-            grad = self.rnn.updateGradInput([input, self.actions[i]], hidden[i])[0]
+                go(self.action, self._initInput, place)
+            grad = go(self.rnn, [input, self.actions[i]], hidden[i])[0]
             if last:
                 self.gradInput = buffer(self.gradInput, grad).copy_(grad)
             else:
@@ -458,7 +467,7 @@ class RecurrentAttention(AbstractSequencer):
         self._accumulate("accUpdateGradParameters", input, gradOutput, lr)
 
     def _accumulate(self, method: str, input: torch.Tensor, gradOutput: list, factor: float) -> None:
-        _want_steps(self, self.rnn, self.nStep, gradOutput)
+        _want_steps(self.rnn, self.nStep, gradOutput)
         action, rnn = getattr(self.action, method), getattr(self.rnn, method)
         for i in range(self.nStep - 1, -1, -1):
             action(self.output[i - 1] if i else self._initInput, self._gradPlace(gradOutput, i), factor)

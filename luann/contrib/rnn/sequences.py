@@ -154,7 +154,9 @@ class SeqLSTM(_TimeFirst, _LSTM):
 
     _sizes = ("inputsize", "outputsize")
 
+    inputsize: int
     hiddensize: int
+    outputsize: int
 
     def __init__(self, inputsize: int, hiddensize: int, outputsize: int | None = None) -> None:
         self.hiddensize = hiddensize
@@ -274,6 +276,8 @@ class SeqGRU(_TimeFirst):
     _sizes = ("inputSize", "outputSize")
     _gates = 3
 
+    inputSize: int
+    outputSize: int
     h0: Any = None
     grad_h0: Any = None
 
@@ -325,11 +329,11 @@ class SeqGRU(_TimeFirst):
 
     def _run_back(self, x: torch.Tensor, starts: list[torch.Tensor], gradOutput: torch.Tensor) -> None:
         size, h0 = self.outputSize, starts[0]
-        gates, grad = self.gates, dense(self.grad_a_buffer, self.gates.shape)
+        grad = dense(self.grad_a_buffer, self.gates.shape)
         outputs, ru, rest, (_, back_ru, back) = self._steps(self._output)
         masks = self._masks(x) or [None] * len(outputs)
         grads = gradOutput.unbind(0)
-        recurrent = self.weight[self.inputSize :].t()
+        recurrent = self.weight[self.inputSize :].t().contiguous()
         for_ru, for_n = recurrent[: 2 * size], recurrent[2 * size :]
         grad_h = self.grad_h0.zero_() if self.gradPrevOutput is None else self.grad_h0.copy_(self.gradPrevOutput)
         straight, reset = dense(self.buffer1, h0.shape), dense(self.buffer2, h0.shape)
