@@ -121,7 +121,7 @@ def _input(inputs: list, below: list, input_size: int, rnn_size: int, dropout: f
 def _decoded(inputs: list, outputs: list, input_size: int, rnn_size: int, dropout: float) -> nn.Module:
     top = nn.Dropout(dropout)(outputs[-1]) if dropout > 0 else outputs[-1]
     decoder = nn.Linear(rnn_size, input_size)(top).annotate(name="decoder")
-    return nn.gModule(inputs, [*outputs, nn.LogSoftMax()(decoder)])  # type: ignore[attr-defined]
+    return nn.gModule(inputs, [*outputs, nn.LogSoftMax()(decoder)])
 
 
 def clone_many_times(net: Any, T: int) -> list:

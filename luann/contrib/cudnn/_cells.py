@@ -330,7 +330,7 @@ class FusedLSTM(LSTM):
         return self.w_input, self.w_state, self.b_input, self.b_state
 
     def forward(self, x: torch.Tensor, states: States, output: torch.Tensor, kept: States, train: bool) -> None:
-        frames, size = x.view(len(self.sizes), self.sizes[0], -1), output.shape[1]
+        frames, size = x.detach().view(len(self.sizes), self.sizes[0], -1), output.shape[1]
         begin = tuple([s.contiguous() for s in states])
         # the kernel keeps what its gradient needs if autograd is on, which has nothing to do as no tensor asks for it
         with torch.set_grad_enabled(train):
@@ -345,7 +345,7 @@ class FusedLSTM(LSTM):
     def backward(self, output: torch.Tensor, gradOutput: torch.Tensor, grads: States, kept: States) -> torch.Tensor:
         frames, begin, y, end, workspace = self.known
         gradients = [gradOutput.reshape(y.shape), *[g.contiguous() for g in grads]]
-        settings = (self.order.step < 0, 2, y.shape[2], 1, True, True, False, [], False, workspace)
+        settings: tuple[Any, ...] = (self.order.step < 0, 2, y.shape[2], 1, True, True, False, [], False, workspace)
         arguments = (frames, *self._arguments(), *begin, y, *end, *gradients, *settings)
         into, *self.d_weights, d_hidden, d_cell = _onednn_lstm_backward(*arguments)
         for k, g in zip(kept, (d_hidden, d_cell)):

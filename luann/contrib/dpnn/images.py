@@ -53,7 +53,7 @@ class SpatialUniformCrop(Module):
 
     def _window(self, i: int, H: int, W: int) -> tuple[slice, slice, slice]:
         """Where the part of sample ``i`` lies, as ``coord`` tells."""
-        h, w = self.coord[i].tolist()  # type: ignore[index]
+        h, w = self.coord[i].tolist()
         height, width = self.oheight, self.owidth
         if self.scale is not None:
             s = self.scales[i].item()

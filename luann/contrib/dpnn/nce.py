@@ -129,7 +129,7 @@ class NCEModule(Linear):
         """Fill ``sampleidx`` with batchsize x k classes drawn."""
         if self.aliasmultinomial is None:
             self.fastNoise()
-        drawn = self.aliasmultinomial.batchdraw(torch.empty(batchsize, k, dtype=torch.int64))  # type: ignore[union-attr]
+        drawn = self.aliasmultinomial.batchdraw(torch.empty(batchsize, k, dtype=torch.int64))
         return resized(sampleidx, (batchsize, k)).copy_(drawn)
 
     def noiseProb(self, sampleprob: torch.Tensor, sampleidx: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,7 @@ def _state(value: Any, states: dict, make: Callable[[Any, Table], Any]) -> Any:
         state: Any
         if isinstance(value, Module):
             value._settle()
-            empty: list = value.dpnn_serialEmpty  # type: ignore[attr-defined]  # see module.py
+            empty: list = value.dpnn_serialEmpty  # see module.py
             fields = Table(
                 (name, _emptied(v) if name in empty else _state(v, states, make)) for name, v in vars(value).items()
             )

@@ -1,7 +1,4 @@
-"""``remember``: what Sequencer and the layers for whole sequences have in common.
-
-AbstractSequencer can take this as a base as it is.
-"""
+"""``remember``: what Sequencer and the layers for whole sequences have in common."""
 
 from __future__ import annotations
 

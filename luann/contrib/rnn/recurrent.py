@@ -6,7 +6,9 @@ computed is there when the gradients come back. The clones are made once and use
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import torch
@@ -33,6 +35,29 @@ def gradient(module: Module, input: Any, gradOutput: Any) -> Any:
 def whole(scale: float) -> Go:
     """``module.backward`` with this scale."""
     return lambda module, input, gradOutput: module.backward(input, gradOutput, scale)
+
+
+def _once(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method that does nothing where it comes to a module again: all step clones of a net hold the same recurrent
+    modules, which have a clone for each step in their turn.
+    """
+    local = threading.local()
+
+    @wraps(method)
+    def call(self: Any) -> Any:
+        done = getattr(local, "done", None)
+        if done is None:
+            local.done = {}
+            try:
+                return call(self)
+            finally:
+                local.done = None
+        if id(self) not in done:
+            done[id(self)] = None
+            done[id(self)] = method(self)
+        return done[id(self)]
+
+    return call
 
 
 class AbstractRecurrent(Container):
@@ -307,9 +332,11 @@ class AbstractRecurrent(Container):
         """Modules of single steps that are not in ``sharedClones``."""
         return []
 
+    @_once
     def training(self) -> None:
         self.includingSharedClones(super().training)
 
+    @_once
     def evaluate(self) -> None:
         self.includingSharedClones(super().evaluate)
 
@@ -321,6 +348,7 @@ class AbstractRecurrent(Container):
         else:
             self.includingSharedClones(lambda: reinforce(self, reward))
 
+    @_once
     def clearState(self) -> Any:
         self.forget()
         utils.clear(self, "_input", "_gradOutput", "_gradOutputs", "gradPrevOutput", "cell", "cells", "gradCells")

@@ -145,8 +145,8 @@ class SeqLSTM(_TimeFirst, _LSTM):
 
     Args:
         inputsize: size of the input.
-        hiddensize: size of the cell, and of the output where there is no ``outputsize``.
-        outputsize: for :class:`SeqLSTMP`.
+        hiddensize: size of the cell and of the output.
+        outputsize: for :class:`SeqLSTMP`, whose output has another size.
 
     ``weight`` ((inputsize + outputsize) x 4 hiddensize) is drawn from a normal distribution of deviation
     1/√(inputsize + outputsize); ``bias`` is 0, for the forget gate 1.
@@ -159,6 +159,8 @@ class SeqLSTM(_TimeFirst, _LSTM):
     outputsize: int
 
     def __init__(self, inputsize: int, hiddensize: int, outputsize: int | None = None) -> None:
+        if outputsize not in (None, hiddensize) and not isinstance(self, SeqLSTMP):
+            raise ArgumentError(f"{self._typename}: the output has the size of the cell; SeqLSTMP takes one of its own")
         self.hiddensize = hiddensize
         super().__init__(inputsize, given(outputsize, hiddensize), hiddensize)
         self._ready()
