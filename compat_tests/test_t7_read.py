@@ -218,7 +218,7 @@ def test_both_forms_hold_the_same(name: str, no_classes: None) -> None:
 
 
 def test_all_other_files_of_the_reference_load() -> None:
-    paths = [p for p in SERIALIZATION.parent.glob("*/*.t7") if p.parent.name != "serialization"]
+    paths = [p for p in SERIALIZATION.parent.rglob("*.t7") if p.parent.name != "serialization"]
     assert len(paths) > 150
     for path in paths:
         (value,) = objects_in(path)

@@ -23,7 +23,7 @@ from luann import ArgumentError, Storage, Table
 from luann.t7 import Function, Unknown, payloads, reader
 
 REFERENCE = Path(__file__).parent / "reference"
-FILES = sorted(path.relative_to(REFERENCE).as_posix() for path in REFERENCE.glob("*/*.t7"))
+FILES = sorted(path.relative_to(REFERENCE).as_posix() for path in REFERENCE.rglob("*.t7"))
 
 UNVERSIONED = {"legacy_no_version": "tensors and storages are written with a version"}
 BROUGHT_UP_TO_DATE = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import (
     adain,
+    char_rnn,
     crnn,
     cudnn,
     cunn,
@@ -34,6 +35,7 @@ from . import (
 
 __all__ = [
     "adain",
+    "char_rnn",
     "crnn",
     "cudnn",
     "cunn",

@@ -23,12 +23,14 @@ class Steps:
     """Views of each step in the buffers of an LSTM, made once for as long as the buffers stay where they are."""
 
     def __init__(self, time: int, output: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor, gates: torch.Tensor):
+        size = cell.shape[2]
         self.time = time
         self.count = cell.shape[time]
         self.buffers = output, hidden, cell, gates
         self.places = _places(self.buffers)
         self.output, self.hidden, self.cell, self.gates = (t.unbind(time) for t in self.buffers)
-        self.sigmoids, self.gate = _gates(self.gates, cell.shape[2])
+        self.sigmoids = [s.narrow(1, 0, 3 * size) for s in self.gates]
+        self.gate = [s.split(size, 1) for s in self.gates]
         self.tanh = torch.empty_like(cell)  # of the cells; output / o would do but for o = 0
         self.tanhs = self.tanh.unbind(time)
         self.run = False  # whether tanh is of the cells that are there
@@ -39,20 +41,18 @@ class Steps:
         return self.places == _places(buffers)
 
     def gradients(self, grad: torch.Tensor) -> tuple:
-        """The steps of ``grad``, the gradients before σ and tanh: whole, the three with σ, and i, f, o, g."""
+        """The steps of ``grad``, the gradients before σ and tanh: whole, i and f as N x 2 x size, o, and g."""
         kept = self._gradients
         if kept is None or kept[0] != _places((grad,)):
-            steps = grad.unbind(self.time)
-            kept = self._gradients = _places((grad,)), grad, steps, *_gates(steps, self.tanh.shape[2])
+            size, steps = self.tanh.shape[2], grad.unbind(self.time)
+            two = [s.unflatten(1, (4, size)).narrow(1, 0, 2) for s in steps]
+            o, g = ([s.narrow(1, i * size, size) for s in steps] for i in (2, 3))
+            kept = self._gradients = _places((grad,)), grad, steps, two, o, g
         return kept[2:]
 
 
 def _places(buffers: tuple[torch.Tensor, ...]) -> list:
     return [(t.data_ptr(), t.shape, t.dtype) for t in buffers]
-
-
-def _gates(steps: tuple[torch.Tensor, ...], size: int) -> tuple[list, list]:
-    return [s.narrow(1, 0, 3 * size) for s in steps], [s.split(size, 1) for s in steps]
 
 
 def forward(
@@ -108,7 +108,6 @@ def backward(
     grad_c: torch.Tensor,
     grad_hidden: torch.Tensor | None,
     grad_gates: torch.Tensor,
-    scratch: torch.Tensor,
 ) -> None:
     """Gradients of :func:`forward` with respect to the first states and, at all steps, to what σ and tanh are of.
 
@@ -117,16 +116,31 @@ def backward(
         grad_h, grad_c: of the output and cell after the last step, beside ``gradOutput``; become those of ``h``, ``c``.
         grad_hidden: with a projection the gradient of its result at every step is written here.
         grad_gates: all steps' are written here.
-        scratch: of the size of ``c``.
     """
+    time, size, cell, tanh = steps.time, c.shape[1], steps.buffers[2], steps.tanh
     if not steps.run:
-        torch.tanh(steps.buffers[2], out=steps.tanh)
-        steps.run = True
+        torch.tanh(cell, out=tanh)
+    # All factors that do not depend on the step after, for all steps at once
+    i, f, o, g = steps.buffers[3].split(size, 2)
+    grad_i, grad_f, grad_o, grad_g = grad_gates.split(size, 2)
+    kernels.sigmoid_backward(g, i, grad_input=grad_i)
+    kernels.tanh_backward(i, g, grad_input=grad_g)
+    kernels.sigmoid_backward(tanh, o, grad_input=grad_o)
+    for before, first, count in (
+        (c.unsqueeze(time), 0, 1),
+        (cell.narrow(time, 0, steps.count - 1), 1, steps.count - 1),
+    ):
+        later = f.narrow(time, first, count), grad_f.narrow(time, first, count)
+        kernels.sigmoid_backward(before, later[0], grad_input=later[1])
+    kernels.tanh_backward(o, tanh, grad_input=tanh)
+    steps.run = False
+
     recurrent = weight[-h.shape[1] :].t().contiguous()  # products with it are the faster ones
-    whole, sigmoids, parts = steps.gradients(grad_gates)
-    grads = gradOutput.unbind(steps.time)
-    kept = None if grad_hidden is None else grad_hidden.unbind(steps.time)
     back = None if projection is None else projection.t()
+    grads, slopes = gradOutput.unbind(time), steps.tanhs
+    kept = None if grad_hidden is None else grad_hidden.unbind(time)
+    whole, grad_if, grads_o, grads_g = steps.gradients(grad_gates)
+    wide_c = grad_c.unsqueeze(1)
     grad_h.add_(grads[-1])
     for t in range(steps.count - 1, -1, -1):
         if masks[t] is not None:
@@ -135,18 +149,11 @@ def backward(
         if kept is not None and back is not None:
             kept[t].copy_(grad_h)
             grad = torch.mm(grad_h, back)
-        i, f, o, g = steps.gate[t]
-        grad_i, grad_f, grad_o, grad_g = parts[t]
-        tanh = steps.tanhs[t]
-        torch.mul(grad, o, out=scratch)
-        grad_c.add_(kernels.tanh_backward(scratch, tanh, grad_input=scratch))
-        torch.mul(grad, tanh, out=grad_o)
-        torch.mul(grad_c, g, out=grad_i)
-        torch.mul(grad_c, steps.cell[t - 1] if t else c, out=grad_f)
-        kernels.sigmoid_backward(sigmoids[t], steps.sigmoids[t], grad_input=sigmoids[t])
-        torch.mul(grad_c, i, out=grad_g)
-        kernels.tanh_backward(grad_g, g, grad_input=grad_g)
-        grad_c.mul_(f)
+        grad_c.addcmul_(grad, slopes[t])
+        grads_o[t].mul_(grad)
+        grad_if[t].mul_(wide_c)
+        grads_g[t].mul_(grad_c)
+        grad_c.mul_(steps.gate[t][1])
         if t:
             torch.addmm(grads[t - 1], whole[t], recurrent, out=grad_h)
         else:

@@ -106,12 +106,7 @@ class _Sequence(Module):
         several = isinstance(input, (list, tuple)) and len(input) > 0
         states, x = (list(input[:-1]), input[-1]) if several else ([], input)
         missing = len(self._states) - len(states)
-        if (
-            not isinstance(x, torch.Tensor)
-            or x.dim() != 3
-            or x.shape[2] != getattr(self, self._sizes[0])
-            or missing < 0
-        ):
+        if missing < 0 or not isinstance(x, torch.Tensor) or x.dim() != 3 or x.shape[2] != self._inputs():
             self._misfit(input)
         x = self._inner(x)
         for name, state in zip(self._states[missing:], states):
@@ -287,10 +282,7 @@ class _LSTM(_Sequence):
         grads = dense(self.grad_a_buffer, self.gates.shape)
         grad_hidden = None if projection is None else torch.empty_like(output)
         masks = masks or [None] * steps.count
-        scratch = dense(self.buffer3, c.shape)
-        _lstm.backward(
-            steps, h, c, self.weight, projection, masks, gradOutput, grad_h, grad_c, grad_hidden, grads, scratch
-        )
+        _lstm.backward(steps, h, c, self.weight, projection, masks, gradOutput, grad_h, grad_c, grad_hidden, grads)
         if grad_hidden is not None and hidden is not None and gradProjection is not None:
             rows = hidden.view(-1, hidden.shape[2])
             gradProjection.addmm_(rows.t(), grad_hidden.view(-1, grad_hidden.shape[2]))

@@ -194,6 +194,10 @@ class LstmLayer(_Stepwise):
         self.initState = [torch.empty(0), torch.empty(0)]
         self.reset()
 
+    @staticmethod
+    def _fits(fields: dict) -> bool:
+        return "lstmUnit" in fields
+
     def training(self) -> None:
         super().training()
         for net in (self.lstmUnit, *self.clones):

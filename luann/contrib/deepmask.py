@@ -14,7 +14,6 @@ from ..errors import ArgumentError
 from ..nn._kernels import resized
 from ..nn.container import Container, Sequential
 from ..nn.convert import Copy
-from .cudnn import ReLU, SpatialConvolution
 from ..nn.dropout import Dropout
 from ..nn.identity import Identity
 from ..nn.linear import Linear
@@ -26,6 +25,7 @@ from ..nn.transfer import Threshold
 from ..nn.upsampling import SpatialUpSamplingNearest
 from ..t7 import load
 from ..table import Table
+from .cudnn import ReLU, SpatialConvolution
 from .inn import SpatialConstAffine
 from .nnx import SpatialReSamplingEx
 
@@ -147,7 +147,7 @@ class DeepMask(_Parts):
     maskBranch: Any = None
     scoreBranch: Any = None
 
-    def __init__(self, config: dict, trunk: Module | None = None) -> None:
+    def __init__(self, config: dict, trunk: Any = None) -> None:
         super().__init__()
         del self.modules  # the project does not call the constructor of its base
         self.fSz = config["iSz"] // 16
@@ -169,7 +169,12 @@ class DeepMask(_Parts):
         if gSz > oSz:
             enlarged = SpatialReSamplingEx({"owidth": gSz, "oheight": gSz, "mode": "bilinear"})
             self.maskBranch.add(
-                Sequential().add(Copy()).add(View(batch, oSz, oSz)).add(enlarged).add(View(batch, gSz * gSz)).add(Copy())
+                Sequential()
+                .add(Copy())
+                .add(View(batch, oSz, oSz))
+                .add(enlarged)
+                .add(View(batch, gSz * gSz))
+                .add(Copy())
             )
         scored = Sequential().add(Dropout(0.5)).add(Linear(512, 1024)).add(Threshold(0, 1e-6))
         self.scoreBranch = scored.add(Dropout(0.5)).add(Linear(1024, 1))
@@ -318,7 +323,7 @@ def BNtoFixed(net: Module, ip: bool | None = None) -> Module:
         ip: have the new layers work in place, default no.
     """
 
-    def fixed(module: Module) -> Module:
+    def fixed(module: Any) -> Module:
         if "SpatialBatchNormalization" not in module._typename:
             return module
         made = SpatialConstDiagonal(module.running_mean.numel(), ip).type(module.type())
@@ -388,9 +393,8 @@ def updatePadding(net: Any, padding: Any) -> Any:
             if wanted != -1:
                 width, height = wanted
                 net.modules[i] = Sequential().add(padding(width, width, height, height)).add(module)
-    elif net._typename in ("nn.SpatialConvolution", "cudnn.SpatialConvolution"):
-        if net.kW == net.kH and net.kW in (3, 7):
-            wanted = [net.padW, net.padH]
-            net.padW = net.padH = 0
-            return wanted
+    elif net._typename in ("nn.SpatialConvolution", "cudnn.SpatialConvolution") and net.kW == net.kH in (3, 7):
+        wanted = [net.padW, net.padH]
+        net.padW = net.padH = 0
+        return wanted
     return -1

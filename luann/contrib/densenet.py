@@ -47,7 +47,7 @@ class DenseConnectLayerCustom(_Braced):
         self.opt = opt
         growth = opt["growthRate"]
         norm = SpatialBatchNormalization(nChannels)
-        setattr(norm, "__shareGradInputKey", "first")  # noqa: B010  the project's name, which Python would change
+        setattr(norm, "__shareGradInputKey", "first")
         self.net1 = Sequential().add(norm).add(ReLU(True))
         self.net2 = Sequential()
         if opt.get("bottleneck"):

@@ -46,6 +46,10 @@ class SpatialConvolutionUpsample(SpatialConvolution):
         super().__init__(nInputPlane, nOutputPlane * factor * factor, kW, kH, 1, 1, (kW - 1) // 2)
         self.factor, self.nInputPlaneU, self.nOutputPlaneU = factor, nInputPlane, nOutputPlane
 
+    @staticmethod
+    def _fits(fields: dict) -> bool:
+        return "nOutputPlaneU" in fields  # FluidNet has a class of this name, too
+
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         output = super().updateOutput(input)
         self.h, self.w = input.shape[-2:]

@@ -1,4 +1,4 @@
-"""imagine-nn (szagoruyko/imagine-nn, ``require 'inn'``): pooling and normalisation as Caffe has them, regions of images.
+"""imagine-nn (szagoruyko/imagine-nn, ``require 'inn'``): pooling and normalisation as in Caffe, regions of images.
 
 Its classes are called ``inn.*``. Where a later version of the rock made a class one of nn's, so it is here.
 """
@@ -55,7 +55,7 @@ class ConstAffine(Module, typename="inn.ConstAffine"):
     """
 
     inplace = False
-    _dims = (2, 4)
+    _dims: tuple[int, ...] = (2, 4)
 
     def __init__(self, nOutputPlane: int, inplace: bool | None = None) -> None:
         super().__init__()
@@ -209,10 +209,10 @@ class SpatialSameResponseNormalization(Sequential, typename="inn.SpatialSameResp
 
     def __init__(self, size: int | None = None, alpha: float | None = None, beta: float | None = None) -> None:
         super().__init__()
-        self.size = given(size, 3)  # type: ignore[method-assign]  # the rock's name for it
+        self.size = size = given(size, 3)  # type: ignore[method-assign]  # the rock's name for it
         self.alpha = given(alpha, 5e-5)
         self.beta = given(beta, 0.75)
-        below = _denominator(self.size, self.alpha, self.beta, [Square()], self.size // 2)
+        below = _denominator(size, self.alpha, self.beta, [Square()], size // 2)
         self.add(ConcatTable().add(Identity()).add(below)).add(CDivTable())
 
 
@@ -352,7 +352,7 @@ class ROIPooling(Module, typename="inn.ROIPooling"):
         features, regions = input
         fits = features.dim() == 4 and regions.dim() == 2 and regions.shape[1] == 5
         self._want(fits, "features of N x planes x h x w and regions of R x 5", input)
-        (N, planes, high, wide), R = features.shape, len(regions)
+        (_, planes, high, wide), R = features.shape, len(regions)
         top, bottom = self._windows(regions, 2, self.H, high)
         left, right = self._windows(regions, 1, self.W, wide)
         images = regions[:, 0].long() - 1

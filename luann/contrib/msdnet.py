@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError
-from ..nn._kernels import resized
 from ..nn._nested import buffer
 from ..nn._object import given
 from ..nn.container import Sequential
@@ -32,7 +31,7 @@ def _convolved(net: Sequential, convolution: Any) -> Sequential:
     return net.add(convolution).add(SpatialBatchNormalization(convolution.nOutputPlane)).add(ReLU(True))
 
 
-def _path(nChannels: int, nOutChannels: int, kind: str, bottleneck: bool, bnWidth: int | None) -> Sequential:
+def _path(nChannels: int, nOutChannels: int, kind: str, bottleneck: bool | None, bnWidth: int | None) -> Sequential:
     """The way from one scale to the same (``'normal'``), the next smaller (``'down'``) or larger one (``'up'``)."""
     net, inner = Sequential(), nChannels
     if bottleneck is True:
@@ -174,7 +173,9 @@ class MSDNet_Layer(_Braced):
         self.gIn: list = []
         self.output: list = []
 
-    def _two(self, larger: int, same: int, made: int, bottleneck: bool, bnWidth1: int, bnWidth2: int) -> Sequential:
+    def _two(
+        self, larger: int, same: int, made: int, bottleneck: bool | None, bnWidth1: int, bnWidth2: int
+    ) -> Sequential:
         if made % 2:
             raise ArgumentError(f"{self._typename}: an even number of planes must be added, got {made}")
         down = _path(larger, made // 2, "down", bottleneck, bnWidth1)

@@ -15,7 +15,6 @@ from ..nn._kernels import resized
 from ..nn._nested import buffer
 from ..nn.container import Container, Sequential
 from ..nn.criterion import SmoothL1Criterion
-from ..nn.identity import handed_on
 from ..nn.module import Module
 
 __all__ = [

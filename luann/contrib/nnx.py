@@ -95,12 +95,14 @@ class SpatialUpSampling(_Named):
         yDim, xDim: the dimensions of the image, one after the other, from 1; default 2 and 3.
     """
 
+    dW: Any = None
+    dH: Any = None
     _names = ("dW", "dH", "yDim", "xDim")
 
     def __init__(self, *arguments: Any) -> None:
         self.yDim, self.xDim = 2, 3
         super().__init__(*arguments)
-        need_size(self, dW=getattr(self, "dW", None), dH=getattr(self, "dH", None))
+        need_size(self, dW=self.dW, dH=self.dH)
         self._check_dimensions()
         self.inputSize, self.outputSize = Storage([0] * 4), Storage([0] * 4)  # the rock's scratch
 
@@ -128,11 +130,17 @@ class SpatialDownSampling(_Named):
         rW, rH: width and height of the windows.
     """
 
+    rW: Any = None
+    rH: Any = None
     _names = ("rW", "rH")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        need_size(self, rW=getattr(self, "rW", None), rH=getattr(self, "rH", None))
+        need_size(self, rW=self.rW, rH=self.rH)
+
+    @staticmethod
+    def _fits(fields: dict) -> bool:
+        return "rW" in fields  # others have classes of this name, with kernels
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self._want(input.dim() == 3, "planes x H x W", input)
@@ -163,7 +171,7 @@ def _neighbours(size: int, wanted: int) -> tuple[torch.Tensor, torch.Tensor, tor
     return first.long(), (first.long() + 1).clamp_(max=size - 1), distance
 
 
-def _between(size: tuple[int, int], wanted: tuple[int, int], like: torch.Tensor) -> list[tuple]:
+def _between(size: tuple[int, ...], wanted: tuple[int, ...], like: torch.Tensor) -> list[tuple]:
     """The four pixels around each place of an image resized to ``wanted``: rows, columns and weights."""
     top, bottom, vertical = _neighbours(size[0], wanted[0])
     left, right, horizontal = _neighbours(size[1], wanted[1])
@@ -175,13 +183,13 @@ def _between(size: tuple[int, int], wanted: tuple[int, int], like: torch.Tensor)
     return corners
 
 
-def _interpolated(images: torch.Tensor, wanted: tuple[int, int]) -> torch.Tensor:
+def _interpolated(images: torch.Tensor, wanted: tuple[int, ...]) -> torch.Tensor:
     """K1 x H x W x K2 images in another size, by linear interpolation; the outermost pixels stay at the corners."""
     parts = _between(images.shape[1:3], wanted, images)
     return sum(images.index_select(1, rows).index_select(2, columns) * w for rows, columns, w in parts)
 
 
-def _interpolated_backward(grads: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def _interpolated_backward(grads: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     """The gradient of :func:`_interpolated` for images of this size."""
     K1, high, wide, K2 = grads.shape
     found = grads.new_zeros(K1, *size, K2)
@@ -204,10 +212,10 @@ class SpatialReSampling(_Named):
     """
 
     _names = ("rwidth", "rheight", "owidth", "oheight")
-    oheight: float | None = None
-    owidth: float | None = None
-    rheight: float | None = None
-    rwidth: float | None = None
+    oheight: Any = None
+    owidth: Any = None
+    rheight: Any = None
+    rwidth: Any = None
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -261,10 +269,10 @@ class SpatialReSamplingEx(_Named):
     """
 
     _names = ("rwidth", "rheight", "owidth", "oheight", "mode", "yDim", "xDim")
-    oheight: int | None = None
-    owidth: int | None = None
-    rheight: float | None = None
-    rwidth: float | None = None
+    oheight: Any = None
+    owidth: Any = None
+    rheight: Any = None
+    rwidth: Any = None
 
     def __init__(self, *arguments: Any) -> None:
         self.mode, self.yDim, self.xDim = "simple", 2, 3
@@ -276,7 +284,7 @@ class SpatialReSamplingEx(_Named):
         self.mode_c = _MODES[self.mode]
         self.inputSize, self.outputSize = Storage([0] * 4), Storage([0] * 4)  # the rock's scratch
 
-    def _plan(self, size: tuple[int, int]) -> tuple[tuple[int, int], bool, tuple[int, int]]:
+    def _plan(self, size: tuple[int, ...]) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
         """The output's size, whether it is the larger one, and how many pixels of the smaller one make one step."""
         wanted = tuple(
             int(o) if o is not None else math.floor(r * n + 0.5)
@@ -288,7 +296,7 @@ class SpatialReSamplingEx(_Named):
         steps = tuple(-(-o // n) if larger[0] else n // o for o, n in zip(wanted, size))
         return wanted, larger[0], steps
 
-    def _places(self, size: tuple[int, int], like: torch.Tensor) -> list[torch.Tensor]:
+    def _places(self, size: tuple[int, ...], like: torch.Tensor) -> list[torch.Tensor]:
         """The rows and columns of the input that the output's are, where it takes them as they are."""
         wanted, larger, steps = self._plan(size)
         numbers = [torch.arange(n, device=like.device) for n in wanted]

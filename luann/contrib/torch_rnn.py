@@ -388,9 +388,9 @@ class TemporalCrossEntropyCriterion(Criterion):
         self._want(need_tensor(input).dim() == 3, "N x T x C scores", input)
         batch, steps = input.shape[:2]
         self._want(need_tensor(target, "target").shape == (batch, steps), f"a target of {batch} x {steps}", target)
-        folded, _, unfolded = self.lsm.modules
-        folded.resetSize(batch * steps, -1)  # type: ignore[attr-defined]
-        unfolded.resetSize(batch, steps, -1)  # type: ignore[attr-defined]
+        views: Any = self.lsm.modules
+        views[0].resetSize(batch * steps, -1)
+        views[2].resetSize(batch, steps, -1)
         places = target.to(input.device, torch.int64).unsqueeze(2) - 1
         empty = places == -1
         places.masked_fill_(empty, 0)

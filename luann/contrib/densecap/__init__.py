@@ -16,7 +16,9 @@ from .boxes import (
     ReshapeBoxFeatures,
 )
 from .criterions import BoxRegressionCriterion, LogisticCriterion, OurCrossEntropyCriterion
+from .model import DenseCapModel, LanguageModel
 from .pooling import BatchBilinearSamplerBHWD, BilinearRoiPooling, NaiveBatchBilinearSamplerBHWD
+from .regions import BoxSampler, BoxSamplerHelper, LocalizationLayer, PosSlicer
 
 __all__ = [
     "ApplyBoxTransform",
@@ -24,13 +26,19 @@ __all__ = [
     "BilinearRoiPooling",
     "BoxIoU",
     "BoxRegressionCriterion",
+    "BoxSampler",
+    "BoxSamplerHelper",
     "BoxToAffine",
+    "DenseCapModel",
     "InvertBoxTransform",
+    "LanguageModel",
+    "LocalizationLayer",
     "LogisticCriterion",
     "MakeAnchors",
     "MakeBoxes",
     "NaiveBatchBilinearSamplerBHWD",
     "OurCrossEntropyCriterion",
+    "PosSlicer",
     "RegularizeLayer",
     "ReshapeBoxFeatures",
 ]

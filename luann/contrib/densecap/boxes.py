@@ -34,7 +34,9 @@ class ApplyBoxTransform(Module):
 
     def updateOutput(self, input: list[torch.Tensor]) -> torch.Tensor:
         boxes, offsets = input
-        self._want(boxes.shape[-1] == 4 and boxes.shape == offsets.shape, "boxes and offsets of ... x 4", input)
+        fits = boxes.shape[-1] == offsets.shape[-1] == 4 and boxes.numel() == offsets.numel()
+        self._want(fits, "as many boxes as offsets, ... x 4", input)
+        offsets = offsets.reshape(boxes.shape)
         output = resized(self.output, boxes.shape)
         sizes = boxes[..., 2:]
         output[..., :2] = torch.addcmul(boxes[..., :2], offsets[..., :2], sizes)
@@ -43,7 +45,9 @@ class ApplyBoxTransform(Module):
 
     def updateGradInput(self, input: list[torch.Tensor], gradOutput: torch.Tensor) -> list[torch.Tensor]:
         boxes, offsets = input
+        offsets = offsets.reshape(boxes.shape)
         gradBoxes, gradOffsets = buffers(self.gradInput, input)
+        gradOffsets = gradOffsets.view(boxes.shape)
         gradPlace, gradSize = self._sized(gradOutput, boxes.shape).split(2, -1)
         gradOffsets[..., :2] = gradPlace * boxes[..., 2:]
         gradOffsets[..., 2:] = gradSize * self.output[..., 2:]

@@ -32,6 +32,10 @@ class LogisticCriterion(Criterion):
         self.target_nonzero = torch.empty(0, dtype=torch.int64)
         self.target_zero_mask = torch.empty(0, dtype=torch.uint8)
 
+    @staticmethod
+    def _fits(fields: dict) -> bool:
+        return "log_den" in fields
+
     def _diagnose(self, input: Any) -> None:
         super()._diagnose(input)
         self._want(input.dim() == 2, "scores of N x classes", input)

@@ -78,8 +78,8 @@ class BilinearRoiPooling(Module):
         height, width: the output's size, from 2 on.
     """
 
-    image_height: float | None = None
-    image_width: float | None = None
+    image_height: Any = None
+    image_width: Any = None
     called_forward = called_backward = False
 
     def __init__(self, height: int, width: int) -> None:

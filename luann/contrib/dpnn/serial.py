@@ -144,6 +144,9 @@ def _revived(value: Any, done: dict[int, Any]) -> Any:
 
 
 def _write(file: Any, serial: Any) -> Any:
+    if isinstance(serial, Unknown):
+        yield dict(fields_of(serial))
+        return
     module = serial if serial.tensortype is None else serial.clone().type(serial.tensortype)
     yield dict(fields_of(_state(module, {}, _twin)))
 
