@@ -47,7 +47,7 @@ class LogisticCriterion(Criterion):
         if not input.is_cuda and N and not 0 <= int(labels.min()) <= int(labels.max()) <= classes:
             raise ArgumentError(f"targets are from 0 to {classes}, got {int(labels.min())} to {int(labels.max())}")
         self.mask = labels != torch.arange(1, classes + 1, device=input.device)
-        losses = torch.nn.functional.softplus(-input, threshold=1000).addcmul_(input, self.mask)
+        losses = torch.logaddexp(-input, input.new_zeros(())).addcmul_(input, self.mask)
         self.mask = self.mask.to(torch.uint8)  # as files have it
         self.output = losses.mean().item()
         return self.output
