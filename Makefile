@@ -1,19 +1,21 @@
 # make test   lint, types, tests           make demo    the main job, end to end
 # make lint   lint and types alone         make format  rewrite the sources in the agreed format
-# make clean  remove what the others made
+# make clean  remove what the others made     make bench  speed beside PyTorch (tools/bench/README.md)
 #
 # Each starts from nothing but a C library, make and Python >= 3.10 with its venv module; a virtual
 # environment in .venv is made first, and again when pyproject.toml or constraints.txt change.
 # Another Python: make test PYTHON=python3.12. One test: make test TESTS=compat_tests/test_cli.py
+# One workload: make bench WORKLOAD=lenet
 
 PYTHON ?= python3
 VENV   ?= .venv
 TESTS  ?= compat_tests
+WORKLOAD ?=
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test demo lint format clean
+.PHONY: test demo bench lint format clean
 .DELETE_ON_ERROR:
 
 test: lint
@@ -22,6 +24,9 @@ test: lint
 
 demo: $(STAMP)
 	@$(BIN)/python porting_guide/digits/demo.py
+
+bench: $(STAMP)
+	@$(BIN)/python -m tools.bench $(WORKLOAD)
 
 lint: $(STAMP)
 	@echo "== lint"

@@ -6,6 +6,7 @@ import torch
 
 from luann import nn
 from luann.nn import _kernels as kernels
+from luann.nn.pooling import _kernels as pooling
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_products_by_onednn_agree(n, monkeypatch):
     assert 2 * n * 300 * 200 > kernels.LINEAR_FLOPS
     results = []
     for chosen in (None, product):
-        monkeypatch.setattr(kernels, "_onednn_linear", chosen)
+        monkeypatch.setattr(kernels, "onednn_linear", chosen)
         m.zeroGradParameters()
         results.append([m.forward(x).clone(), m.backward(x, g).clone(), m.gradWeight.clone(), m.gradBias.clone()])
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-4)
@@ -76,3 +77,85 @@ def test_max_pooling_agrees_with_torch(size, train):
     m.forward(x)
     unpooled = torch.nn.functional.max_unpool2d(g, places, 2, output_size=x.shape[-2:])
     assert torch.equal(m.backward(x, g), unpooled)
+
+
+@pytest.mark.parametrize("name", ["updateGradInput", "accGradParameters"])
+@pytest.mark.parametrize("make", [lambda c: c(3, 2), lambda c: c(3, 2, 1, 1), lambda c: c(3)])
+def test_backward_asks_what_a_subclass_defines_anew(make, name):
+    base = {2: nn.Linear, 4: nn.SpatialConvolution, 1: nn.SpatialBatchNormalization}[len(make(lambda *a: a))]
+    called = []
+
+    def anew(self, *arguments):
+        called.append(name)
+        return getattr(base, name)(self, *arguments)
+
+    m = make(type("Anew", (base,), {name: anew}))
+    twin = make(base)
+    for mine, theirs in zip(m.parameters()[0], twin.parameters()[0]):
+        mine.copy_(theirs)
+    x = torch.randn(4, 3, 5, 5) if base is not nn.Linear else torch.randn(4, 3)
+    g = torch.randn(twin.forward(x).shape)
+    net = nn.Sequential().add(m)
+    net.forward(x)
+    net.zeroGradParameters()
+    twin.zeroGradParameters()
+    torch.testing.assert_close(net.backward(x, g), twin.backward(x, g))
+    assert called == [name]
+    torch.testing.assert_close(m.gradWeight, twin.gradWeight)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_maxima_without_their_places(k, step, padding, dilation, ceil, monkeypatch):
+    """In evaluation large images are pooled along one dimension at a time; the result is the same to the last bit."""
+    if padding > k // 2:
+        pytest.skip("not a pooling")
+    monkeypatch.setattr(pooling, "SEPARATE_ELEMENTS", 1)
+    m = nn.SpatialDilatedMaxPooling(k, k, step, step, padding, padding, dilation, dilation)
+    m.ceil_mode = ceil
+    for size in ((2, 3, 13, 17), (3, 8, 8), (1, 2, 28, 9)):
+        x = torch.randn(size).mul_(4).round_()  # with equal maxima
+        m.training()
+        wanted, places = m.forward(x).clone(), m.indices.clone()
+        m.evaluate()
+        assert torch.equal(m.forward(x), wanted)
+        assert torch.equal(m.indices, places)
+
+
+def test_few_samples_at_a_time(monkeypatch):
+    """Convolutions whose unfolded input does not fit into the cache are computed in parts."""
+    m, x = nn.SpatialConvolution(2, 3, 5, 5, 1, 1, 2, 2), torch.randn(7, 2, 9, 9)
+    results = []
+    for elements in (1 << 30, 2 * 25 * 81 * 3):  # all at once, and three by three
+        monkeypatch.setattr(kernels, "IM2COL_ELEMENTS", elements)
+        kernels._plan.cache_clear()
+        m.zeroGradParameters()
+        y = m.forward(x).clone()
+        results.append([y, m.backward(x, y).clone(), m.gradWeight.clone(), m.gradBias.clone()])
+    kernels._plan.cache_clear()
+    torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_convolution_as_on_other_processors(shape, wide, monkeypatch):
+    monkeypatch.setattr(kernels, "AVX512", wide)
+    kernels._plan.cache_clear()
+    test_convolution_agrees_with_torch(shape, True, monkeypatch)
+    kernels._plan.cache_clear()
+
+
+def test_linear_takes_vectors_and_batches_by_turns():
+    """Whatever is kept from one call to the next. A warning of PyTorch's about a resized output would be an error."""
+    m = nn.Linear(3, 2)
+    for rows in (None, 4, None, 4, 1, 0, 4, None, 1):
+        x = torch.randn(3) if rows is None else torch.randn(rows, 3)
+        m.zeroGradParameters()
+        torch.testing.assert_close(m.forward(x), torch.nn.functional.linear(x, m.weight, m.bias))
+        g = torch.randn(m.output.shape)
+        torch.testing.assert_close(m.backward(x, g), g @ m.weight)
+        torch.testing.assert_close(m.gradWeight, g.reshape(-1, 2).t() @ x.reshape(-1, 3))
+        torch.testing.assert_close(m.gradBias, g.reshape(-1, 2).sum(0))

@@ -1,18 +1,26 @@
 """Writes ``porting_guide/classes.md``: every class of Torch7's nn, what it is here, and its nearest kin in torch.nn.
+In ``porting_guide/rocks.md`` it writes what stands between marks: the tables of the classes of other rocks.
 
-python tools/classes.py          # write the page
-python tools/classes.py --check  # exit status 1 if the page is not what this would write
+python tools/classes.py          # write the pages
+python tools/classes.py --check  # exit status 1 if the pages are not what this would write
 """
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from luann import nn
+from kin import KIN
+
+from luann import contrib, nn, typename
 
 PAGE = Path(__file__).resolve().parents[1] / "porting_guide" / "classes.md"
+ROCKS_PAGE = PAGE.with_name("rocks.md")
 
 # The chapters of Torch7's manual; in them the classes, and what PyTorch has nearest
 # (nn: torch.nn, F: torch.nn.functional).
@@ -255,12 +263,23 @@ DIFFERENCES: dict[str, str] = {
 }
 
 
-def summary(cls: type) -> str:
-    """The first sentence of the docstring."""
-    text = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
-    text = re.split(r"(?<=[.;])\s", text.rstrip(";."))[0].rstrip(".;:")
-    text = re.sub(r":\w+:`~?\.?(?:[\w.]*\.)?(\w+)`", r"\1", text).replace("``", "`")
-    return text.replace("|", "\\|")
+_ENOUGH = 40  # characters before a semicolon that tell enough
+
+
+def summary(thing: object, space: str = "") -> str:
+    """The first sentence of the docstring; what comes after a semicolon goes, if what comes before it tells enough.
+
+    Args:
+        thing: a class or a function.
+        space: what to write before the name of a class of luann.nn that is mentioned.
+    """
+    text = " ".join((thing.__doc__ or "").split("\n\n")[0].split())
+    text = re.split(r"(?<=\.)\s", text)[0].rstrip(".:")
+    text = re.sub(r":\w+:`~?luann\.nn\.(\w+)`", rf"`{space}\1`", text)
+    text = re.sub(r":\w+:`~?\.?(?:[\w.]*\.)?(\w+)`", r"`\1`", text).replace("``", "`")
+    ends = [match.start() for match in re.finditer("; ", text)]
+    ends = [end for end in ends if end >= _ENOUGH and text.count("(", 0, end) == text.count(")", 0, end)]
+    return text[: ends[0] if ends else None].replace("|", "\\|")
 
 
 def page() -> str:
@@ -288,13 +307,46 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rocks() -> dict[str, ModuleType]:
+    """The modules of luann.contrib, by their names there."""
+    names = [m.name for m in pkgutil.iter_modules(contrib.__path__) if not m.name.startswith("_")]
+    return {name: import_module(f"{contrib.__name__}.{name}") for name in names}
+
+
+def table(rock: str, module: ModuleType) -> str:
+    """What a rock has: a table of its classes, and one of its functions."""
+    kin = {name: nearest for classes in CHAPTERS.values() for name, nearest in classes.items()} | KIN.get(rock, {})
+    things = {name: getattr(module, name) for name in sorted(module.__all__, key=str.lower)}
+    lines = ["| Torch7 | Python | what it computes | nearest in PyTorch |", "|---|---|---|---|"]
+    for name, thing in things.items():
+        if inspect.isclass(thing):
+            about = summary(thing, "nn."), kin.get(name) or "–"
+            lines.append(f"| `{typename(thing)}` | `{rock}.{name}` | {' | '.join(about)} |")
+    functions = [name for name, thing in things.items() if inspect.isfunction(thing)]
+    if functions:
+        lines += ["", "| function | what it does |", "|---|---|"]
+        lines += [f"| `{rock}.{name}` | {summary(things[name], 'nn.')} |" for name in functions]
+    return "\n".join(lines)
+
+
+def rocks_page() -> str:
+    """The text of the page of rocks: as it is, with the tables anew."""
+    known = rocks()
+    return re.sub(
+        r"(<!-- classes of (\w+) -->\n).*?(<!-- end -->)",
+        lambda m: f"{m[1]}\n{table(m[2], known[m[2]])}\n\n{m[3]}",
+        ROCKS_PAGE.read_text(),
+        flags=re.DOTALL,
+    )
+
+
 def main() -> None:
-    """Write or check the page."""
-    if sys.argv[1:] == ["--check"]:
-        if PAGE.read_text() != page():
-            sys.exit(f"{PAGE.name} is out of date: run python tools/classes.py")
-    else:
-        PAGE.write_text(page())
+    """Write or check the pages."""
+    for path, text in ((PAGE, page()), (ROCKS_PAGE, rocks_page())):
+        if sys.argv[1:] != ["--check"]:
+            path.write_text(text)
+        elif path.read_text() != text:
+            sys.exit(f"{path.name} is out of date: run python tools/classes.py")
 
 
 if __name__ == "__main__":

@@ -83,6 +83,15 @@ def _any(method: Callable) -> Callable:
     return call
 
 
+def both(method: Callable) -> Callable:
+    """Mark a ``backward`` that is ``updateGradInput`` and ``accGradParameters`` in one.
+
+    A subclass that defines one of these anew, and no ``backward``, gets the ``backward`` that calls them.
+    """
+    method._both = True
+    return method
+
+
 GUARDED = {
     "updateOutput": {2: _one, 3: _two},
     "updateGradInput": {3: _two},
@@ -93,7 +102,19 @@ GUARDED = {
 
 
 def guard(cls: type) -> None:
-    """Put the guards around the computing methods that ``cls`` itself defines."""
+    """Put the guards around the computing methods that ``cls`` itself defines, and see to its ``backward``."""
+    own = cls.__dict__
+    inherited: Any = getattr(cls, "backward", None)
+    if (
+        hasattr(inherited, "_both")
+        and "backward" not in own
+        and ("updateGradInput" in own or "accGradParameters" in own)
+    ):
+        cls.backward = next(
+            base.__dict__["backward"]
+            for base in cls.__mro__
+            if "backward" in base.__dict__ and not hasattr(base.__dict__["backward"], "_both")
+        )
     for name, guards in GUARDED.items():
         method = cls.__dict__.get(name)
         if method is not None:

@@ -8,8 +8,9 @@ forces the fallbacks, which is how the tests run them.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,11 +28,15 @@ def _private(namespace: str, name: str, overload: str = "default") -> Any:
         return None
 
 
+AVX512 = "AVX512" in torch.backends.cpu.get_cpu_capability()
+"""Whether the processor has vectors of 16 floats. Where it has not, oneDNN's kernels and BLAS change places."""
+
+
 def _onednn_beats_blas() -> bool:
     """Whether oneDNN's matrix product is the faster one: on AMD processors with AVX-512, which MKL leaves unused
     there.
     """
-    if not torch.backends.mkldnn.is_available() or "AVX512" not in torch.backends.cpu.get_cpu_capability():
+    if not torch.backends.mkldnn.is_available() or not AVX512:
         return False
     try:
         return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
@@ -41,7 +46,7 @@ def _onednn_beats_blas() -> bool:
 
 PRIVATE = True
 
-_onednn_linear = _private("mkldnn", "_linear_pointwise") if _onednn_beats_blas() else None
+onednn_linear = _private("mkldnn", "_linear_pointwise") if _onednn_beats_blas() else None
 _im2col_forward = getattr(_C, "thnn_conv2d", None)
 _im2col_backward = _private("aten", "_slow_conv2d_backward", "output_mask")
 _im2col_transposed = getattr(_C, "slow_conv_transpose2d", None)
@@ -71,8 +76,11 @@ LINEAR_FLOPS = 2_000_000
 LINEAR_ROWS = 96
 """From this many rows on, that holds for a weight gradient too."""
 
-CONVOLUTION_FLOPS = 14_000_000
+CONVOLUTION_FLOPS = 14_000_000 if AVX512 else 6_000_000
 """Below this many floating-point operations, im2col with BLAS beats oneDNN's convolution."""
+
+IM2COL_ELEMENTS = 1 << 18
+"""How many elements im2col unfolds at once, 1 MB of floats: as many as stay in the second-level cache or near it."""
 
 
 def resized(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
@@ -91,7 +99,7 @@ def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) 
     Shapes: a N x I, b O x I, bias O.
     """
     if (
-        _onednn_linear is None
+        onednn_linear is None
         or a.dtype is not torch.float32
         or b.dtype is not torch.float32
         or 2 * a.numel() * b.shape[0] < LINEAR_FLOPS
@@ -100,7 +108,7 @@ def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) 
         or a.shape[1] != b.shape[1]  # let BLAS say what is wrong
     ):
         return None
-    return _onednn_linear(a, b, bias, "none", [], "")
+    return onednn_linear(a, b, bias, "none", [], "")
 
 
 def row_norms(rows: torch.Tensor) -> torch.Tensor:
@@ -120,15 +128,45 @@ def add_rows(table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor, scal
     table.index_add_(0, rows, values, alpha=scale)
 
 
-def _im2col_wins(input: torch.Tensor, weight: torch.Tensor, outputs: int) -> bool:
-    """Whether a 2D convolution of this size is faster by im2col. ``outputs``: elements of the output."""
-    return (
-        PRIVATE
-        and _im2col_forward is not None
-        and _im2col_backward is not None
-        and input.is_cpu
-        and 2 * outputs * (weight.numel() // weight.shape[0]) < CONVOLUTION_FLOPS
-    )
+class Plan(NamedTuple):
+    """Which kernels compute a 2D convolution of some size.
+
+    Attributes:
+        forward: "im2col", "nhwc" (oneDNN with the channels innermost, which takes two conversions) or "plain".
+        gradInput, gradWeight: "im2col" or "plain".
+        samples: how many samples im2col unfolds at once; more do not fit into the processor's cache.
+    """
+
+    forward: str
+    gradInput: str
+    gradWeight: str
+    samples: int
+
+
+@functools.lru_cache(4096)
+def _plan(
+    input: tuple[int, ...], weight: tuple[int, ...], places: int, dtype: torch.dtype, cpu: bool, threads: int,
+    private: bool,
+) -> Plan:  # fmt: skip
+    """The fastest kernels. ``input``, ``weight``: sizes; ``places``: elements of a plane of the output."""
+    n, planes = input[0], weight[1]
+    if not cpu or not private or _im2col_forward is None or _im2col_backward is None:
+        nhwc = cpu and AVX512 and dtype is torch.float32 and (planes % 16 or weight[0] % 16)
+        return Plan("nhwc" if nhwc else "plain", "plain", "plain", n)
+    columns = planes * weight[2] * weight[3] * places
+    samples = min(n, max(IM2COL_ELEMENTS // max(columns, 1), threads))
+    small = 2 * n * weight[0] * columns < CONVOLUTION_FLOPS
+    if small:
+        return Plan("im2col", "im2col", "im2col", samples)
+    few, large = planes <= 3, weight[2] >= 5  # a first layer
+    if AVX512:
+        nhwc = dtype is torch.float32 and (planes % 16 or weight[0] % 16)
+        return Plan("nhwc" if nhwc else "plain", "im2col" if few and large else "plain", "plain", samples)
+    return Plan("plain", "im2col" if few else "plain", "im2col" if few and large else "plain", samples)
+
+
+def _plan_for(input: torch.Tensor, weight: torch.Tensor, places: int) -> Plan:
+    return _plan(input.shape, weight.shape, places, input.dtype, input.is_cpu, torch.get_num_threads(), PRIVATE)
 
 
 def conv2d(
@@ -144,10 +182,15 @@ def conv2d(
     planes, _, kh, kw = weight.shape
     oh = (h + 2 * padding[0] - kh) // stride[0] + 1
     ow = (w + 2 * padding[1] - kw) // stride[1] + 1
-    if _im2col_wins(input, weight, n * planes * oh * ow):
-        _im2col_forward(input, weight, (kh, kw), bias, stride, padding, out=resized(output, (n, planes, oh, ow)))
-    elif input.is_cpu and (input.shape[1] % 16 or planes % 16) and input.dtype is torch.float32:
-        # oneDNN is much faster here when the channels are innermost
+    plan = _plan_for(input, weight, oh * ow)
+    if plan.forward == "im2col":
+        resized(output, (n, planes, oh, ow))
+        if plan.samples == n:
+            _im2col_forward(input, weight, (kh, kw), bias, stride, padding, out=output)
+        else:
+            for x, y in zip(input.split(plan.samples), output.split(plan.samples)):
+                _im2col_forward(x, weight, (kh, kw), bias, stride, padding, out=y)
+    elif plan.forward == "nhwc":
         result = torch.conv2d(input.contiguous(memory_format=torch.channels_last), weight, bias, stride, padding)
         output.set_(result.contiguous())
     else:
@@ -161,10 +204,25 @@ def _im2col_gradients(
     stride: tuple[int, int],
     padding: tuple[int, int],
     mask: list[bool],
+    samples: int | None = None,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """The gradients by im2col, so many samples at a time."""
     # the kernel takes for granted that input and weight are contiguous
     input, weight = input.contiguous(), weight.contiguous()
-    return _im2col_backward(gradOutput, input, weight, weight.shape[2:], stride, padding, mask)
+    n, kernel = input.shape[0], weight.shape[2:]
+    if samples is None or samples >= n:
+        return _im2col_backward(gradOutput, input, weight, kernel, stride, padding, mask)
+    gradInput = torch.empty_like(input) if mask[0] else None
+    gradWeight = gradBias = None
+    for i, (x, g) in enumerate(zip(input.split(samples), gradOutput.split(samples))):
+        part, gw, gb = _im2col_backward(g, x, weight, kernel, stride, padding, mask)
+        if gradInput is not None:
+            gradInput[i * samples : i * samples + x.shape[0]] = part
+        if mask[1]:
+            gradWeight = gw if gradWeight is None else gradWeight.add_(gw)
+        if mask[2]:
+            gradBias = gb if gradBias is None else gradBias.add_(gb)
+    return gradInput, gradWeight, gradBias
 
 
 def conv2d_backward(
@@ -176,26 +234,23 @@ def conv2d_backward(
     mask: list[bool],
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of :func:`conv2d` with respect to input, weight and bias; ``mask`` says which are wanted."""
-    if _im2col_wins(input, weight, gradOutput.numel()):
-        return _im2col_gradients(input, gradOutput, weight, stride, padding, mask)
-    if (
-        mask[0]
-        and input.is_cpu
-        and PRIVATE
-        and _im2col_backward is not None
-        and weight.shape[1] <= 3
-        and weight.shape[2] >= 5
-    ):
-        # a first layer: few planes, large kernel
-        few = _im2col_gradients(input, gradOutput, weight, stride, padding, [True, False, False])
-        if not (mask[1] or mask[2]):
-            return few
-        rest = _convolution_backward(
-            gradOutput, input, weight, None, stride, padding, (1, 1), False, (0, 0), 1, [False, mask[1], mask[2]]
-        )
-        return few[0], rest[1], rest[2]
-    bias_sizes = [weight.shape[0]] if mask[2] else None
-    return _convolution_backward(gradOutput, input, weight, bias_sizes, stride, padding, (1, 1), False, (0, 0), 1, mask)
+    plan = _plan_for(input, weight, gradOutput.shape[2] * gradOutput.shape[3])
+    unfolded = [
+        mask[0] and plan.gradInput == "im2col",
+        mask[1] and plan.gradWeight == "im2col",
+        mask[2] and plan.gradWeight == "im2col",
+    ]
+    if unfolded == mask:
+        return _im2col_gradients(input, gradOutput, weight, stride, padding, mask, plan.samples)
+    rest = [wanted and not done for wanted, done in zip(mask, unfolded)]
+    bias_sizes = [weight.shape[0]] if rest[2] else None
+    found = _convolution_backward(
+        gradOutput, input, weight, bias_sizes, stride, padding, (1, 1), False, (0, 0), 1, rest
+    )  # fmt: skip
+    if rest == mask:
+        return found
+    few = _im2col_gradients(input, gradOutput, weight, stride, padding, unfolded, plan.samples)
+    return tuple(a if done else b for a, b, done in zip(few, found, unfolded))
 
 
 def convolution(
@@ -244,5 +299,11 @@ def convolution_backward(
 
 def _im2col_wins_transposed(input: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether a transposed 2D convolution of this size is faster by im2col."""
-    # half the bound of a forward convolution: the backward pass unfolds twice
-    return _im2col_transposed is not None and _im2col_wins(input, weight, input.numel() * 2)
+    return (
+        PRIVATE
+        and _im2col_transposed is not None
+        and _im2col_backward is not None
+        and input.is_cpu
+        # half the bound of a forward convolution: the backward pass unfolds twice
+        and 4 * input.numel() * (weight.numel() // weight.shape[0]) < CONVOLUTION_FLOPS
+    )

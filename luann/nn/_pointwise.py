@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ._kernels import resized
@@ -14,10 +16,18 @@ class Pointwise(Module):
 
     A subclass defines ``_function(x, y)``, which writes its value at ``x`` into ``y``, and ``_gradient(x, g, out)``,
     which writes the gradient with respect to ``x`` into ``out``, ``g`` being that with respect to the output. If the
-    class can work in place (``inplace`` is true), ``y`` may be ``x`` and ``out`` may be ``g``.
+    class can work in place (``inplace`` is true), ``y`` may be ``x`` and ``out`` may be ``g``. Where one kernel without
+    settings does the whole, the class names it instead; ``_cache`` then holds the output and the size it was given, as
+    asking a tensor for its size takes a good part of the time of a small layer.
     """
 
     inplace = False
+
+    _kernel: Any = None
+    """A kernel to be called with ``(x, out=y)``."""
+
+    _kernel_backward: Any = None
+    """A kernel to be called with ``(g, y, grad_input=out)``, ``y`` being the output."""
 
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         raise NotImplementedError
@@ -29,18 +39,31 @@ class Pointwise(Module):
         need_tensor(input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        output = self.output
+        output, kernel, shape = self.output, self._kernel, input.shape
+        if kernel is not None:
+            known = self._cache
+            if known is None or known[0] is not output or known[1] != shape:
+                self._cache = resized(output, shape), shape
+            return kernel(input, out=output)
         if self.inplace:
             self._function(input, input)
-            return output.set_(input)
-        self._function(input, resized(output, input.shape))
+            return output if output.is_set_to(input) else output.set_(input)
+        if output.shape != shape:
+            resized(output, shape)
+        self._function(input, output)
         return output
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradInput, shape = self.gradInput, input.shape
-        gradOutput = self._sized(gradOutput, shape)
+        if gradOutput.shape != shape:
+            gradOutput = self._sized(gradOutput, shape)
         if self.inplace:
             self._gradient(input, gradOutput, gradOutput)
-            return gradInput.set_(gradOutput)
-        self._gradient(input, gradOutput, resized(gradInput, shape))
+            return gradInput if gradInput.is_set_to(gradOutput) else gradInput.set_(gradOutput)
+        if gradInput.shape != shape:
+            resized(gradInput, shape)
+        kernel = self._kernel_backward
+        if kernel is not None:
+            return kernel(gradOutput, self.output, grad_input=gradInput)
+        self._gradient(input, gradOutput, gradInput)
         return gradInput

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -144,6 +145,15 @@ class Container(Module):
         return text + "\n     ... -> output\n}"
 
 
+@functools.cache
+def _only_hands_back(cls: Any) -> bool:
+    """Whether ``backward`` of a class is its ``updateGradInput`` and nothing else."""
+    return (
+        getattr(cls, "backward", None) is Module.backward
+        and getattr(cls, "accGradParameters", None) is Module.accGradParameters
+    )
+
+
 class Sequential(Container):
     """Modules one after the other: the output of each is the input of the next.
 
@@ -174,10 +184,19 @@ class Sequential(Container):
 
     def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
         modules = self.modules
-        for i in range(len(modules) - 1, -1, -1):
-            module = modules[i]
-            gradOutput = module.backward(modules[i - 1].output if i else input, gradOutput, scale)
-            module.gradInput = gradOutput
+        i = len(modules) - 1
+        module = modules[i] if modules else None
+        while i >= 0:
+            before = modules[i - 1] if i else None
+            given = before.output if i else input
+            kind: Any = type(module)
+            if _only_hands_back(kind) and "backward" not in module.__dict__:
+                module.updateGradInput(given, gradOutput)
+                gradOutput = module.gradInput
+            else:
+                module.gradInput = gradOutput = module.backward(given, gradOutput, scale)
+            module = before
+            i -= 1
         self.gradInput = gradOutput
         return gradOutput
 

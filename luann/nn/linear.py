@@ -9,7 +9,7 @@ import torch
 from ..errors import ArgumentError, TensorTypeError
 from . import _kernels as kernels
 from . import utils
-from ._guard import describe
+from ._guard import both, describe
 from ._kernels import resized
 from ._object import given, need_size, need_tensor
 from .container import Sequential
@@ -52,21 +52,26 @@ class Linear(Module):
         draw_uniformly(stdv, self.weight.shape[1], self.weight, self.bias)
         return self
 
-    def _transposed(self) -> torch.Tensor:
-        """``weight.t()``, made anew only when ``weight`` is another tensor or lies elsewhere."""
-        weight = self.weight
-        cached = self._cache
-        if cached is None or cached[0] is not weight or cached[1] != weight.data_ptr():
-            self._cache = cached = weight, weight.data_ptr(), weight.t()
-        return cached[2]
+    def _known(self) -> list:
+        """What need not be asked for each time: ``weight``, its address, ``weight.t()``; ``output`` and its rows, where
+        it is a matrix; the ones last used, and how many.
+        """
+        weight, known = self.weight, self._cache
+        if known is None or known[0] is not weight or known[1] != weight.data_ptr():
+            self._cache = known = [weight, weight.data_ptr(), weight.t(), None, 0, None, 0]
+        return known
 
     def _ones(self, n: int) -> torch.Tensor:
         """``n`` ones, kept in ``addBuffer``."""
-        ones = self.addBuffer
+        ones, known = self.addBuffer, self._cache
+        if ones is not None and known is not None and known[5] is ones and known[6] == n:
+            return ones
         if ones is None or ones.dtype is not self.weight.dtype or ones.device != self.weight.device:
             self.addBuffer = ones = self.weight.new_ones(n)
         elif ones.shape[0] != n:
             resized(ones, (n,)).fill_(1)
+        if known is not None:
+            known[5:] = ones, n
         return ones
 
     def _diagnose(self, input: torch.Tensor) -> None:
@@ -77,31 +82,46 @@ class Linear(Module):
         weight, bias, output = self.weight, self.bias, self.output
         dims = input.dim()
         if dims == 2:
-            result = kernels.product(input, weight, bias)
-            if result is not None:
-                return output.set_(result)
-            resized(output, (input.shape[0], weight.shape[0]))
+            if kernels.onednn_linear is not None:
+                result = kernels.product(input, weight, bias)
+                if result is not None:
+                    self._known()[3] = None
+                    return output.set_(result)
+            known, rows = self._known(), input.shape[0]
+            if known[3] is not output or known[4] != rows:
+                known[3:5] = resized(output, (rows, weight.shape[0])), rows
             if bias is None:
-                return torch.mm(input, self._transposed(), out=output)
-            return torch.addmm(bias, input, self._transposed(), out=output)
+                return torch.mm(input, known[2], out=output)
+            return torch.addmm(bias, input, known[2], out=output)
         if dims != 1:
             self._diagnose(input)
+        self._known()[3] = None
         resized(output, (weight.shape[0],))
         return torch.mv(weight, input, out=output) if bias is None else torch.addmv(bias, weight, input, out=output)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
-        gradInput, weight = self.gradInput, self.weight
-        if gradInput is None:
-            return None
-        if gradOutput.dim() == 2:
-            result = kernels.product(gradOutput, self._transposed())
-            if result is not None:
-                return gradInput.set_(result)
-            return torch.mm(gradOutput, weight, out=resized(gradInput, input.shape))
-        return torch.mv(self._transposed(), gradOutput, out=resized(gradInput, input.shape))
+        return None if self.gradInput is None else self._differentiate(input, gradOutput)
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
         self._accumulate(self.gradWeight, self.gradBias, input, gradOutput, scale)
+
+    @both
+    def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor | None:
+        gradInput = None if self.gradInput is None else self._differentiate(input, gradOutput)
+        self._accumulate(self.gradWeight, self.gradBias, input, gradOutput, scale)
+        return gradInput
+
+    def _differentiate(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        gradInput, shape = self.gradInput, input.shape
+        if len(shape) != 2:
+            return torch.mv(self._known()[2], gradOutput, out=resized(gradInput, shape))
+        if kernels.onednn_linear is not None:
+            result = kernels.product(gradOutput, self._known()[2])
+            if result is not None:
+                return gradInput.set_(result)
+        if gradInput.shape != shape:
+            resized(gradInput, shape)
+        return torch.mm(gradOutput, self.weight, out=gradInput)
 
     def _accumulate(
         self,
@@ -124,7 +144,8 @@ class Linear(Module):
         if n == 1:
             gradWeight.addcmul_(transposed, input, value=scale)
         else:
-            result = kernels.product(transposed, input.t()) if n >= kernels.LINEAR_ROWS else None
+            wide = n >= kernels.LINEAR_ROWS and kernels.onednn_linear is not None
+            result = kernels.product(transposed, input.t()) if wide else None
             if result is None:
                 gradWeight.addmm_(transposed, input, alpha=scale)
             else:

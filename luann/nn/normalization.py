@@ -11,6 +11,7 @@ from .. import random
 from ..errors import ArgumentError
 from . import _kernels as kernels
 from . import utils
+from ._guard import both
 from ._kernels import resized
 from ._object import given, need_size, need_tensor
 from .container import Sequential
@@ -142,6 +143,7 @@ class BatchNormalization(Module):
             self.gradWeight.add_(gradWeight, alpha=scale)
             self.gradBias.add_(gradBias, alpha=scale)
 
+    @both
     def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor | None:
         affine = self.gradWeight is not None
         mask = [self.gradInput is not None, affine, affine]

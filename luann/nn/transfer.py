@@ -176,11 +176,8 @@ class SoftShrink(_Shrink):
 class Tanh(Pointwise):
     """``y = tanh(x)``. Input, output: any size."""
 
-    def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        torch.tanh(x, out=y)
-
-    def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
-        kernels.tanh_backward(g, self.output, grad_input=out)
+    _kernel = torch.tanh
+    _kernel_backward = kernels.tanh_backward
 
 
 class TanhShrink(Pointwise):
@@ -204,11 +201,8 @@ class TanhShrink(Pointwise):
 class Sigmoid(Pointwise):
     """``y = 1 / (1 + exp(-x))``. Input, output: any size."""
 
-    def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        torch.sigmoid(x, out=y)
-
-    def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
-        kernels.sigmoid_backward(g, self.output, grad_input=out)
+    _kernel = torch.sigmoid
+    _kernel_backward = kernels.sigmoid_backward
 
 
 class LogSigmoid(Pointwise):

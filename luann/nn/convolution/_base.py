@@ -11,6 +11,7 @@ import torch
 from ...errors import ArgumentError
 from .. import _kernels as kernels
 from .. import utils
+from .._guard import both
 from .._object import given, need_size, need_tensor
 from ..module import Module, draw_uniformly
 
@@ -136,6 +137,7 @@ class _Convolution(Module):
     def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
         self._differentiated(input, gradOutput, [False, True, self.gradBias is not None], scale)
 
+    @both
     def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
         mask = [self.gradInput is not None, True, self.gradBias is not None]
         return self._differentiated(input, gradOutput, mask, scale)

@@ -10,7 +10,7 @@ import functools
 
 import torch
 
-from .._kernels import resized
+from .._kernels import AVX512, resized
 
 _C = torch._C._nn
 _aten = torch.ops.aten
@@ -24,11 +24,12 @@ _AVERAGE = {2: _C.avg_pool2d, 3: _C.avg_pool3d}
 _AVERAGE_BACKWARD = {2: _aten.avg_pool2d_backward.grad_input._op, 3: _aten.avg_pool3d_backward.grad_input._op}
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
-CHANNELS_LAST_ELEMENTS, CHANNELS_LAST_PLANES = 30_000, 8
+CHANNELS_LAST_ELEMENTS, CHANNELS_LAST_PLANES = 30_000, 8 if AVX512 else 4
 """From this size on, maxima are faster found in channels_last layout, conversion included."""
 
-PAIRWISE_ELEMENTS = 5_000
-"""From this size on, the maxima of 2x2 windows, without their places, are faster found pair by pair."""
+SEPARATE_ELEMENTS = 5_000
+"""From this size on, the maxima of small windows, without their places, are faster found along one dimension at a time.
+"""
 
 
 @functools.lru_cache(4096)
@@ -116,12 +117,56 @@ def max_pool_backward(
     return _MAX_BACKWARD[dims](gradOutput, input, *settings, places, grad_input=resized(gradInput, input.shape))
 
 
-def max_pool_2x2(output: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
-    """Windows of 2x2 side by side, without the places of the maxima: rows first, then columns."""
-    h, w = input.shape[-2] // 2 * 2, input.shape[-1] // 2 * 2
-    rows = torch.maximum(input[..., 0:h:2, :], input[..., 1:h:2, :])
-    size = (*input.shape[:-2], h // 2, w // 2)
-    return torch.maximum(rows[..., 0:w:2], rows[..., 1:w:2], out=resized(output, size))
+@functools.lru_cache(4096)
+def _parts(n: int, count: int, k: int, stride: int, padding: int, dilation: int) -> tuple | None:
+    """What each place of a window takes of a dimension: (first window, windows, slice), the most windows first.
+
+    ``None`` where no place is inside the input for all ``count`` windows.
+    """
+    found = []
+    for offset in range(-padding, k * dilation - padding, dilation):
+        first = max(0, -(offset // stride))
+        last = min(count, (n - 1 - offset) // stride + 1)
+        if last > first:
+            begin = first * stride + offset
+            found.append((first, last - first, slice(begin, begin + (last - first - 1) * stride + 1, stride)))
+    found.sort(key=lambda part: -part[1])
+    return tuple(found) if found and found[0][1] == count else None
+
+
+def _maxima(output: torch.Tensor, input: torch.Tensor, dim: int, count: int, parts: tuple) -> None:
+    """The maxima of windows along one of the two last dimensions."""
+
+    def taken(part: tuple) -> torch.Tensor:
+        return input[..., part[2]] if dim == -1 else input[..., part[2], :]
+
+    if len(parts) > 1 and parts[1][1] == count:
+        torch.maximum(taken(parts[0]), taken(parts[1]), out=output)
+        parts = parts[2:]
+    else:
+        output.copy_(taken(parts[0]))
+        parts = parts[1:]
+    for part in parts:
+        some = output.narrow(dim, part[0], part[1])
+        torch.maximum(some, taken(part), out=some)
+
+
+def max_pool_values(output: torch.Tensor, input: torch.Tensor, settings: tuple) -> bool:
+    """Max pooling over images into ``output``, without the places of the maxima: over the rows, then over the columns.
+
+    Returns whether it was done: for large images on a CPU, and windows of at most 3x3, this is the fastest way.
+    """
+    kernel, stride, padding, dilation, _ = settings
+    if input.numel() < SEPARATE_ELEMENTS or not input.is_cpu or max(kernel) > 3:
+        return False
+    size, inside = pooled_sizes(input.shape, settings)
+    h, w = (_parts(*numbers) for numbers in zip(input.shape[-2:], size[-2:], kernel, stride, padding, dilation))
+    if size != inside or h is None or w is None:
+        return False
+    rows = input.new_empty((*size[:-1], input.shape[-1]))
+    _maxima(rows, input, -2, size[-2], h)
+    _maxima(resized(output, size), rows, -1, size[-1], w)
+    return True
 
 
 def average_pool_into(

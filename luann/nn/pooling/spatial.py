@@ -55,14 +55,9 @@ class SpatialMaxPooling(_MaxPooling):
         return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
 
     def _pool(self, input: torch.Tensor) -> torch.Tensor:
-        if (
-            not self.train
-            and input.numel() >= kernels.PAIRWISE_ELEMENTS
-            and input.is_cpu
-            and self._settings() == ((2, 2), (2, 2), (0, 0), (1, 1), False)
-        ):
+        if not self.train and kernels.max_pool_values(self.output, input, self._settings()):
             self._cache = input, None
-            return kernels.max_pool_2x2(self.output, input)
+            return self.output
         return super()._pool(input)
 
     def __tostring__(self) -> str:
