@@ -12,8 +12,9 @@ import pytest
 import torch
 from t7_bytes import T, Writer
 
+import luann
 import luann.t7 as t7
-from luann import typename, types
+from luann import nn, typename, types
 from luann.t7 import FormatError, Function, Unknown, reader
 from luann.table import Table
 
@@ -163,3 +164,35 @@ def test_a_payload_that_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
             t7.load(T.head(2, "my.Header"))
     finally:
         del t7.payloads.payloads["my.Header"]
+
+
+# Modules of unknown classes, in a net
+
+
+def stranger_in_a_net():
+    net = nn.Sequential().add(nn.Linear(3, 2)).add(nn.Sequential())
+    net.get(2).modules.append(t7.Unknown("my.Foo", 1, {"gradInput": torch.empty(0), "n": 3}))
+    return net
+
+
+def test_a_net_finds_and_replaces_a_module_of_an_unknown_class():
+    net = stranger_in_a_net()
+    (found,), (container,) = net.findModules("my.Foo")
+    assert found.n == 3 and container is net.get(2)
+    assert found in net.listModules()
+    net.replace(lambda m: nn.Tanh() if luann.typename(m) == "my.Foo" else m)
+    assert type(net.get(2).get(1)) is nn.Tanh
+    assert net.forward(torch.zeros(1, 3)).shape == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["forward", "evaluate", "getParameters", "clearState"])
+def test_a_net_with_an_unknown_class_says_what_is_missing(name):
+    net = stranger_in_a_net()
+    with pytest.raises((luann.Error, AttributeError), match=r"luann has no class my\.Foo.*luann\.t7\.register"):
+        getattr(net, name)(*([torch.zeros(1, 3)] if name == "forward" else []))
+
+
+def test_a_class_can_stand_for_a_second_name(monkeypatch):
+    monkeypatch.setitem(luann.types.classes, "my.Linear", None)
+    t7.register("my.Linear", nn.Linear)
+    assert nn.Linear._typename == "nn.Linear" and luann.types.classes["my.Linear"] is nn.Linear

@@ -148,11 +148,16 @@ def register(typename: str, cls: Any = None) -> Any:
 
     An object is made without calling ``__init__``. Then ``_restore(fields, version)`` is called with the
     table that Torch7 saved, if the class has such a method; otherwise the fields become attributes.
+
+    A class that stands for another name already keeps that: objects of both names are loaded as it, and saved under
+    the first.
     """
 
     def put(cls: C) -> C:
+        known = classes.get(getattr(cls, "_typename", None) or "") is cls
         classes[typename] = cls
-        cls._typename = typename  # type: ignore[attr-defined]  # every class may get one
+        if not known:
+            cls._typename = typename  # type: ignore[attr-defined]  # every class may get one
         return cls
 
     return put if cls is None else put(cls)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,11 +14,33 @@ from ..types import Storage, typename
 _OWN = ("_typename", "version", "fields")
 
 
+def _apply(obj: Unknown, callback: Callable[[Any], Any]) -> None:
+    callback(obj)
+
+
+def _find(obj: Unknown, typename: str, container: Any = None) -> tuple[list, list]:
+    return ([obj], [obj if container is None else container]) if obj.typename == typename else ([], [])
+
+
+# What a net asks of its modules, and a module of an unknown class can do: so it can be found, and replaced.
+_IN_THE_TREE: dict[str, Callable[..., Any]] = {
+    "apply": _apply,
+    "listModules": lambda obj: [obj],
+    "findModules": _find,
+    "replace": lambda obj, callback: callback(obj),
+}
+_COMPUTING = frozenset(
+    "updateOutput updateGradInput accGradParameters forward backward backwardUpdate accUpdateGradParameters parameters "
+    "getParameters zeroGradParameters updateParameters training evaluate reset clearState share".split()
+)
+
+
 class Unknown:
     """An object of a class that luann does not know; it keeps all that the file said.
 
     A field reads as an attribute (``obj.weight``) and as an item (``obj['weight']``, for any key); both can be set.
-    ``print(obj)`` shows a tree of the fields.
+    ``print(obj)`` shows a tree of the fields. As a module in a net it cannot compute, but ``findModules``, ``apply`` and
+    ``replace`` of the net know it.
 
     Attributes:
         typename: the class in Torch7, such as ``'nn.Foo'``.
@@ -46,7 +69,15 @@ class Unknown:
         try:
             return self.fields[name]
         except KeyError:
-            raise AttributeError(f"this {self._typename} has no field {name!r}") from None
+            pass
+        if name in _IN_THE_TREE:
+            return partial(_IN_THE_TREE[name], self)
+        if name in _COMPUTING:
+            raise AttributeError(
+                f"luann has no class {self._typename}, so there is no {name!r}: write one and name it with "
+                "luann.t7.register, or put another module in its place"
+            )
+        raise AttributeError(f"this {self._typename} has no field {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if hasattr(type(self), name):
