@@ -57,12 +57,12 @@ class Pointwise(Module):
         gradInput, shape = self.gradInput, input.shape
         if gradOutput.shape != shape:
             gradOutput = self._sized(gradOutput, shape)
-        if self.inplace:
+        kernel = self._kernel_backward
+        if self.inplace and kernel is None:  # cudnn.torch left the field in classes of nn that never knew it
             self._gradient(input, gradOutput, gradOutput)
             return gradInput if gradInput.is_set_to(gradOutput) else gradInput.set_(gradOutput)
         if gradInput.shape != shape:
             resized(gradInput, shape)
-        kernel = self._kernel_backward
         if kernel is not None:
             return kernel(gradOutput, self.output, grad_input=gradInput)
         self._gradient(input, gradOutput, gradInput)
