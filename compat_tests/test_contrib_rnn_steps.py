@@ -690,3 +690,27 @@ def test_what_is_wrong_is_told() -> None:
     for make in (lambda: rnn.Sequencer(3), lambda: rnn.Recursor(None), lambda: rnn.Recurrent("x", 1, 2)):
         with pytest.raises(luann.TensorTypeError, match="takes a module"):
             make()
+
+
+@pytest.mark.parametrize("make", [rnn.LSTM, rnn.FastLSTM, rnn.GRU])
+def test_going_back_further_than_rho_is_an_error(make):
+    module, x, g = make(2, 3, 2), torch.randn(1, 2), torch.ones(1, 3)
+    for _ in range(6):
+        module.forward(x)
+    for _ in range(2):
+        module.backward(x, g)
+    with pytest.raises(luann.Error, match="rho = 2 steps at most: step 4 of 6 is no longer kept"):
+        module.backward(x, g)
+    module.forget()
+    module.forward(x)
+    module.backward(x, g)
+
+
+def test_a_recursor_goes_back_through_the_steps_that_it_keeps():
+    module, x, g = rnn.Recursor(nn.Linear(2, 3), 2), torch.randn(1, 2), torch.ones(1, 3)
+    for _ in range(6):
+        module.forward(x)
+    for _ in range(3):
+        module.backward(x, g)
+    with pytest.raises(luann.Error, match="no longer kept"):
+        module.backward(x, g)

@@ -103,6 +103,9 @@ class AbstractRecurrent(Container):
     gradOutputs: Table
     _gradOutputs: Table
 
+    _looks_back = 1
+    """How many steps before it a step needs, for its state."""
+
     _by_step: tuple[str, ...] = ("sharedClones", "outputs", "gradInputs", "_gradOutputs", "gradOutputs")
     """Fields with an entry for each step: dicts, for the numbers need not be 1..n."""
 
@@ -160,7 +163,7 @@ class AbstractRecurrent(Container):
         """Give the next step the module of the oldest one that gradients no longer reach; returns this module."""
         if self.nSharedClone is None:
             self.nSharedClone = len(self.sharedClones)
-        step, rho = self.step, max(self.rho + 1, self.nSharedClone)
+        step, rho = self.step, self._window()
         if step not in self.sharedClones:
             for kept in (self.sharedClones, self._gradOutputs):
                 old = kept.pop(step - rho, None)
@@ -169,6 +172,10 @@ class AbstractRecurrent(Container):
         self.outputs.pop(step - rho - 1, None)
         self.gradInputs.pop(step - rho - 1, None)
         return self
+
+    def _window(self) -> int:
+        """How many of the last steps have a module of their own."""
+        return max(self.rho + 1, given(self.nSharedClone, 0))
 
     def _now(self) -> Any:
         """The module that computes the next step."""
@@ -260,6 +267,12 @@ class AbstractRecurrent(Container):
         if step < 2:
             raise ModuleError(
                 "no step is left to go back through" if self.step > 1 else "backward needs at least one forward before"
+            )
+        first = step - 1 - self._looks_back  # the first step whose module is needed
+        if self.train and first >= 1 and first <= self.step - 1 - self._window():
+            raise ModuleError(
+                f"gradients go back through rho = {self.rho} steps at most: step {step - 1} of {self.step - 1} is no longer "
+                "kept; give the constructor a larger rho, or stop there and call forget()"
             )
 
     def _updateOutput(self, input: Any) -> Any:
@@ -402,6 +415,8 @@ class Recursor(AbstractRecurrent):
         module: the module, ``module`` and ``recurrentModule`` here.
         rho: default 9999999.
     """
+
+    _looks_back = 0
 
     def __init__(self, module: Module, rho: int | None = None) -> None:
         super().__init__(given(rho, 9999999))
