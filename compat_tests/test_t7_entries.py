@@ -137,3 +137,8 @@ def test_whatever_is_in_it(value, times, cut):
 def test_the_reference_s_files(path):
     data = path.read_bytes()
     assert dump(read(data)) == dump(one_by_one(data))
+
+
+def test_a_signalling_nan_among_numbers():
+    numbers = [T.number(0.5)] * 99 + [T.ints(1) + bytes.fromhex("010000000000f07f")]
+    assert math.isnan(same(T.list(1, numbers))[-1])

@@ -92,6 +92,12 @@ def both(method: Callable) -> Callable:
     return method
 
 
+def optional(updateGradInput: Callable) -> Callable:
+    """Mark an ``updateGradInput`` that computes nothing where ``gradInput`` is ``None``, as does ``backward``."""
+    updateGradInput._optional = True
+    return updateGradInput
+
+
 GUARDED = {
     "updateOutput": {2: _one, 3: _two},
     "updateGradInput": {3: _two},

@@ -11,6 +11,7 @@ from .. import random
 from ..errors import ArgumentError
 from . import _kernels as kernels
 from . import utils
+from ._guard import optional
 from ._kernels import resized
 from ._object import given, need_size, need_tensor
 from .module import Module, draw_uniformly
@@ -86,6 +87,7 @@ class Cosine(Module):
         rows.div_(weightNorm.t()).div_(inputNorm)
         return output
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None
@@ -153,6 +155,7 @@ class Euclidean(Module):
         distances = _distances(batch, self.weight.t())
         return self.output.set_(distances if input.dim() == 2 else distances[0])
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None
@@ -219,6 +222,7 @@ class WeightedEuclidean(Euclidean):
             torch.linalg.vector_norm((x.unsqueeze(1) - centres).mul_(factors), 2, 2, out=y)
         return output
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None

@@ -123,6 +123,27 @@ class Container(Module):
         self.applyToModules(lambda module: module.clearState())
         return self
 
+    def _idle(self) -> bool:
+        return bool(self.modules) and all(module._idle() for module in self.modules)
+
+    def _entrances(self, cls: Any, modules: Iterable[Module]) -> list[Module] | None:
+        """:meth:`_entrance` of a container that differentiates as ``cls``, the class that asks, does; ``modules`` are
+        those that come first.
+        """
+        if (type(self).updateGradInput, type(self).backward) != (cls.updateGradInput, cls.backward):
+            return super()._entrance()
+        found: list[Module] = [self]
+        for module in modules:
+            more = module._entrance()
+            if more is None:
+                return None
+            found += more
+        return found
+
+    def _working(self, grads: Iterable[Any]) -> list[tuple[Module, Any]]:
+        """The children that have something to do in ``backward``, each with its gradient."""
+        return [(m, g) for m, g in zip(self.modules, grads) if m.gradInput is not None or not m._idle()]
+
     def _summed(self, grads: Iterable[Any]) -> Any:
         """The sum of the modules' gradients, in ``gradInput``; ``None`` if no module computes one.
 
@@ -160,6 +181,14 @@ class Sequential(Container):
     Input, output: those of the first and of the last module. Without modules, the input itself.
     """
 
+    def _entrance(self) -> list[Module] | None:
+        first = next((i for i, module in enumerate(self.modules) if module.parameters()[0]), len(self.modules))
+        return self._entrances(Sequential, self.modules[: first + 1])
+
+    def _idle_before(self, i: int) -> bool:
+        """Whether no module before the one at ``i`` has anything to do in ``backward``."""
+        return all(module._idle() for module in self.modules[:i])
+
     def updateOutput(self, input: Any) -> Any:
         for module in self.modules:
             input = module.updateOutput(input)
@@ -172,6 +201,8 @@ class Sequential(Container):
             module = modules[i]
             gradOutput = module.updateGradInput(modules[i - 1].output if i else input, gradOutput)
             module.gradInput = gradOutput
+            if gradOutput is None and self._idle_before(i):
+                break
         self.gradInput = gradOutput
         return gradOutput
 
@@ -181,6 +212,8 @@ class Sequential(Container):
             module = modules[i]
             module.accGradParameters(modules[i - 1].output if i else input, gradOutput, scale)
             gradOutput = module.gradInput
+            if gradOutput is None and self._idle_before(i):
+                break
 
     def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
         modules = self.modules
@@ -195,6 +228,8 @@ class Sequential(Container):
                 gradOutput = module.gradInput
             else:
                 module.gradInput = gradOutput = module.backward(given, gradOutput, scale)
+            if gradOutput is None and self._idle_before(i):
+                break
             module = before
             i -= 1
         self.gradInput = gradOutput
@@ -206,6 +241,8 @@ class Sequential(Container):
             module = modules[i]
             module.accUpdateGradParameters(modules[i - 1].output if i else input, gradOutput, lr)
             gradOutput = module.gradInput
+            if gradOutput is None and self._idle_before(i):
+                break
 
     def __tostring__(self) -> str:
         chain = "".join(f"({i}) -> " for i in range(1, len(self.modules) + 1))
@@ -312,14 +349,17 @@ class Concat(Container):
         return torch.cat(outputs, dimension, out=resized(self.output, tuple(size)))
 
     def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> Any:
-        return self._summed(m.updateGradInput(input, g) for m, g in zip(self.modules, self._parts(gradOutput)))
+        return self._summed(m.updateGradInput(input, g) for m, g in self._working(self._parts(gradOutput)))
 
     def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
         for module, part in zip(self.modules, self._parts(gradOutput)):
             module.accGradParameters(input, part, scale)
 
     def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
-        return self._summed(m.backward(input, g, scale) for m, g in zip(self.modules, self._parts(gradOutput)))
+        return self._summed(m.backward(input, g, scale) for m, g in self._working(self._parts(gradOutput)))
+
+    def _entrance(self) -> list[Module] | None:
+        return self._entrances(Concat, self.modules)
 
     def accUpdateGradParameters(self, input: Any, gradOutput: torch.Tensor, lr: float) -> None:
         for module, part in zip(self.modules, self._parts(gradOutput)):
@@ -361,4 +401,4 @@ class DepthConcat(Concat):
         return output
 
     def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
-        return self._summed(m.backward(input, g) for m, g in zip(self.modules, self._parts(gradOutput)))
+        return self._summed(m.backward(input, g) for m, g in self._working(self._parts(gradOutput)))

@@ -9,7 +9,7 @@ import torch
 from ..errors import ArgumentError, TensorTypeError
 from . import _kernels as kernels
 from . import utils
-from ._guard import both, describe
+from ._guard import both, describe, optional
 from ._kernels import resized
 from ._object import given, need_size, need_tensor
 from .container import Sequential
@@ -99,6 +99,7 @@ class Linear(Module):
         resized(output, (weight.shape[0],))
         return torch.mv(weight, input, out=output) if bias is None else torch.addmv(bias, weight, input, out=output)
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         return None if self.gradInput is None else self._differentiate(input, gradOutput)
 
@@ -361,6 +362,7 @@ class PartialLinear(Module):
             return torch.mm(input, weight.t(), out=output)
         return torch.addmm(bias, input, weight.t(), out=output)
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None
@@ -464,6 +466,7 @@ class Bilinear(Module):
         torch.bmm(self._products(second), first.unsqueeze(2), out=output.unsqueeze(2))
         return output if self.bias is None else output.add_(self.bias)
 
+    @optional
     def updateGradInput(self, input: list, gradOutput: torch.Tensor) -> list | None:
         if self.gradInput is None:
             return None

@@ -85,6 +85,38 @@ class Module(Object):
         self.accUpdateGradParameters(input, gradOutput, lr)
         return self.gradInput
 
+    def skipInputGradient(self: M) -> M:
+        """Have ``backward`` not compute the gradient with respect to the input, which a net that gets data has no use
+        for; returns the module.
+
+        It then returns ``None``; the gradients of the parameters stay the same. What is not computed any more has
+        ``None`` for its ``gradInput``, which is how Torch7 says it and how it is saved: the first layers with
+        parameters, in Sequential, Concat, ConcatTable, ParallelTable and graphs of nngraph those of all branches, and
+        what comes before them. Where one of these cannot do without it, or nothing has parameters, all stays as it is.
+        """
+        entrance = self._entrance() if self.parameters()[0] else None
+        for module in entrance or ():
+            module.gradInput = None
+            module._cache = None
+        return self
+
+    def _entrance(self) -> list[Module] | None:
+        """The modules that can do without ``gradInput`` if this one need not compute it, itself among them; ``None``
+        if it always has to. What has no parameters is not called then (:meth:`_idle`).
+        """
+        if not self.parameters()[0]:
+            return self.listModules()
+        own: Any = type(self)
+        able = hasattr(own.updateGradInput, "_optional") and (
+            own.backward is Module.backward or hasattr(own.backward, "_both")
+        )
+        replaced = self.modules or "updateGradInput" in vars(self) or "backward" in vars(self)
+        return [self] if able and not replaced else None
+
+    def _idle(self) -> bool:
+        """Whether ``backward`` has nothing to do: no ``gradInput`` is wanted, and there are no parameters."""
+        return self.gradInput is None and not self.parameters()[0]
+
     def __call__(self, *arguments: Any, gradOutput: Any = None) -> Any:
         """``forward``; with a ``gradOutput`` behind the input also ``backward``, and both results are returned.
 

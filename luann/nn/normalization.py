@@ -11,7 +11,7 @@ from .. import random
 from ..errors import ArgumentError
 from . import _kernels as kernels
 from . import utils
-from ._guard import both
+from ._guard import both, optional
 from ._kernels import resized
 from ._object import given, need_size, need_tensor
 from .container import Sequential
@@ -132,6 +132,7 @@ class BatchNormalization(Module):
             mask,
         )
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None

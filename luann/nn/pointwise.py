@@ -9,6 +9,7 @@ import torch
 from ..errors import ArgumentError
 from ..types import Storage
 from . import utils
+from ._guard import optional
 from ._kernels import resized
 from ._object import given, need_number, need_size, need_tensor
 from ._pointwise import Pointwise
@@ -144,6 +145,7 @@ class MulConstant(Pointwise):
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.mul(x, self.constant_scalar, out=y)
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
 
@@ -216,6 +218,7 @@ class Add(_Componentwise):
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.add(x, self._over(self.bias, x), out=y)
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
 
@@ -296,6 +299,7 @@ class CMul(_Componentwise):
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.mul(x, self._over(self.weight, x), out=y)
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
 

@@ -228,9 +228,12 @@ class gModule(Container):
                 grad = step.total = gradients[0] if len(gradients) == 1 else step.sum()
                 module = step.module
                 if module is not None:
-                    value = step.input[0] if step.single else step.input
-                    compute = module.backward if fused and step.accumulates else module.updateGradInput
-                    grad = compute(value, grad)
+                    if (grad is None or step.splits is not None) and module._idle():
+                        grad = None
+                    else:
+                        value = step.input[0] if step.single else step.input
+                        compute = module.backward if fused and step.accumulates else module.updateGradInput
+                        grad = compute(value, grad)
                 for target, place, entry in step.sources:
                     if step.select is not None:
                         target[place][step.select] = grad
@@ -243,8 +246,37 @@ class gModule(Container):
         except Exception as error:
             self._fail(step, error)
         first = schedule.first
-        self.gradInput = list(first.gradients) if schedule.dispatch and schedule.inputs > 1 else first.total
+        total = list(first.gradients) if schedule.dispatch and schedule.inputs > 1 else first.total
+        nothing = isinstance(total, list) and bool(total) and all(grad is None for grad in total)
+        self.gradInput = None if nothing else total
         return self.gradInput
+
+    def _entrance(self) -> list[Module] | None:
+        nodes, modules = self.forwardnodes, self.modules
+        learns = {id(n.data): bool(n.data.get("module") is not None and n.data["module"].parameters()[0]) for n in nodes}
+        before: dict[int, list[int]] = {}
+        for node in nodes:
+            for child in entries(node.children):
+                before.setdefault(id(child.data), []).append(id(node.data))
+        fed = {id(self.innode.data)}  # the nodes whose input depends on nothing that learns
+        idle = set(fed)  # and those of them that do not learn either
+        for node in nodes:
+            key = id(node.data)
+            if key in before and idle.issuperset(before[key]):
+                fed.add(key)
+                if not learns[key]:
+                    idle.add(key)
+        found: list[Module] = [self]
+        for node in nodes:
+            key, module = id(node.data), node.data.get("module")
+            if key in idle and any(id(child.data) not in fed for child in entries(node.children)):
+                return None  # its gradient is computed along with that of something which learns
+            if key in fed and module is not None:
+                more = module._entrance()
+                if more is None or sum(m is module for m in modules) > 1:
+                    return None
+                found += more
+        return found
 
     def _check_gradients(self, schedule: Schedule, gradOutput: Any) -> None:
         count = schedule.outputs

@@ -30,7 +30,8 @@ def whole(x: float) -> float | int:
 
 def wholes(a: np.ndarray) -> list:
     """:func:`whole` for each number of an array."""
-    is_whole = (np.trunc(a) == a) & (np.abs(a) < _LIMIT)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        is_whole = (np.trunc(a) == a) & (np.abs(a) < _LIMIT)
     is_whole &= (a != 0) | ~np.signbit(a)
     if is_whole.all():
         return a.astype(np.int64).tolist()

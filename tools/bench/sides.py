@@ -26,7 +26,7 @@ class Luann:
         self.criterion = nn.ClassNLLCriterion().type(input.dtype if input.is_floating_point() else model.type())
         self.config = {"learningRate": RATE}
         self.x = self.grads = None
-        model.modules[0].gradInput = None  # as PyTorch, which computes no gradient for the input
+        model.skipInputGradient()  # as PyTorch, which computes none either
 
     def flatten(self) -> None:
         """What a script does before it trains."""

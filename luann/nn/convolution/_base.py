@@ -11,7 +11,7 @@ import torch
 from ...errors import ArgumentError
 from .. import _kernels as kernels
 from .. import utils
-from .._guard import both
+from .._guard import both, optional
 from .._object import given, need_size, need_tensor
 from ..module import Module, draw_uniformly
 
@@ -129,6 +129,7 @@ class _Convolution(Module):
         self._forward(output, input.unsqueeze(0), settings)
         return output.squeeze_(0)
 
+    @optional
     def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> Any:
         if self.gradInput is None:
             return None

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .. import _kernels as kernels
+from .._guard import optional
 from .._kernels import resized
 from .._object import given, need_size, need_tensor
 from ..module import Module, draw_uniformly
@@ -52,6 +53,7 @@ class _SubSampling(Module):
             self._along(self.bias), sums, self._along(self.weight), out=resized(self.output, sums.shape)
         )
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .. import _kernels as kernels
+from .._guard import optional
 from .._kernels import resized
 from .._object import given, need_size, need_tensor
 from ..module import Module, draw_uniformly
@@ -72,6 +73,7 @@ class TemporalConvolution(Module):
     def _flat(self, gradOutput: torch.Tensor) -> torch.Tensor:
         return gradOutput.reshape(-1, self.outputFrameSize)
 
+    @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None

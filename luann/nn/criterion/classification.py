@@ -30,31 +30,59 @@ _NONE = -(2**62)
 """A class that no target names."""
 
 
+class _Known:
+    """What a criterion keeps from call to call.
+
+    Attributes:
+        labels: the buffer for the classes counted from 0.
+        target, version: the tensor from which they were made, and how often it had been changed; else ``None``.
+        size: that of the input.
+        fields, scalars: ``output_tensor`` and ``total_weight_tensor``, and views of them without dimensions.
+    """
+
+    __slots__ = ("fields", "labels", "scalars", "size", "target", "version")
+
+    def __init__(self, device: torch.device) -> None:
+        self.labels = torch.empty(0, dtype=torch.int64, device=device)
+        self.target: torch.Tensor | None = None
+        self.version = 0
+        self.size: tuple[int, ...] = ()
+        self.fields: tuple = (None, None)
+        self.scalars: tuple = ()
+
+
 class _Labelled(Criterion):
     """What criterions share that take classes for a target."""
 
     sizeAverage = True
 
     def _labels(self, target: Any, size: tuple[int, ...], device: torch.device) -> torch.Tensor:
-        """The target's classes as PyTorch counts them, from 0, in the buffer ``_cache``."""
-        if not isinstance(target, torch.Tensor):
-            target = as_tensor(target, device)
+        """The target's classes as PyTorch counts them, from 0, in a buffer that is kept."""
+        known = self._cache
+        if known is None or known.labels.device != device:
+            known = self._cache = _Known(device)
+        if isinstance(target, torch.Tensor) and not target.is_inference():
+            known.target, known.version = target, target._version
+        else:
+            known.target = None
+            target = as_tensor(target, device) if not isinstance(target, torch.Tensor) else target
         if target.shape != size:
             alone = math.prod(size) == 1 and target.numel() == 1 and target.dim() <= 1
             self._want(alone, f"a target of size {'x'.join(map(str, size)) or 1}", target)
             target = target.reshape(size)
-        labels = self._cache
-        if labels is None or labels.device != device:
-            labels = self._cache = torch.empty(0, dtype=torch.int64, device=device)
-        labels = resized(labels, size)
+        labels = known.labels
+        if labels.shape != size:
+            resized(labels, size)
         if target.dtype is torch.int64 and target.device == device:
             return torch.sub(target, 1, out=labels)
         return labels.copy_(target).sub_(1)
 
     def _rows(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         """The label of each row of the input, a vector or N x classes."""
-        self._want(1 <= input.dim() <= 2, "a vector of classes or N x classes", input)
-        return self._labels(target, input.shape[:-1], input.device)
+        shape = input.shape
+        if not 1 <= len(shape) <= 2:
+            self._want(False, "a vector of classes or N x classes", input)
+        return self._labels(target, shape[:-1], input.device)
 
     def _allowed(self, labels: torch.Tensor, count: int) -> torch.Tensor:
         """Which of the labels, counted from 0, may stand in a target when there are ``count`` classes."""
@@ -62,10 +90,10 @@ class _Labelled(Criterion):
 
     def _diagnose(self, input: Any) -> None:
         super()._diagnose(input)
-        if self._cache is None or self._cache.is_cuda:
+        if self._cache is None or self._cache.labels.is_cuda:
             return
-        count = input.shape[0 if input.dim() == 1 else 1]
-        wrong = self._cache[~self._allowed(self._cache, count)]
+        count, labels = input.shape[0 if input.dim() == 1 else 1], self._cache.labels
+        wrong = labels[~self._allowed(labels, count)]
         if len(wrong):
             raise ArgumentError(f"a target is {int(wrong[0]) + 1}: classes count from 1 to {count}")
 
@@ -97,6 +125,19 @@ class _NegativeLogLikelihood(_Labelled):
     def _read(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         raise NotImplementedError
 
+    def _reread(self, input: torch.Tensor, target: Any) -> torch.Tensor:
+        """The labels again in ``backward``: those of ``forward``, if this is the tensor it got, unchanged."""
+        known = self._cache
+        if (
+            known is not None
+            and known.target is target
+            and target is not None
+            and known.version == target._version
+            and known.size == input.shape
+        ):
+            return known.labels
+        return self._read(input, target)
+
     def _ignored(self) -> int:
         return _NONE if self.ignoreIndex is None else self.ignoreIndex - 1
 
@@ -104,7 +145,11 @@ class _NegativeLogLikelihood(_Labelled):
         return super()._allowed(labels, count) | (labels == self._ignored())
 
     def _compute(self, input: torch.Tensor, labels: torch.Tensor, reduction: int) -> float:
-        output, total = self.output_tensor.view(()), self.total_weight_tensor.view(())
+        known, output, total = self._cache, self.output_tensor, self.total_weight_tensor
+        if known.fields[0] is not output or known.fields[1] is not total:
+            known.fields, known.scalars = (output, total), (output.view(()), total.view(()))
+        output, total = known.scalars
+        known.size = input.shape
         self._forward_kernel(input, labels, self.weights, reduction, self._ignored(), output=output, total_weight=total)
         return output.item()
 
@@ -116,8 +161,9 @@ class _NegativeLogLikelihood(_Labelled):
         return self.output
 
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:
-        labels = self._read(input, target)
-        gradInput = resized(self.gradInput, input.shape)
+        labels, gradInput, shape = self._reread(input, target), self.gradInput, input.shape
+        if gradInput.shape != shape:
+            resized(gradInput, shape)
         total = self.total_weight_tensor
         if self.weights is not None and not total.item() > 0:
             return gradInput.zero_()

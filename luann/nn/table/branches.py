@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...errors import ArgumentError, TensorTypeError
@@ -32,19 +32,30 @@ class ParallelTable(Container):
         self.output[:] = [module.updateOutput(x) for module, x in zip(self.modules, input)]
         return self.output
 
-    def updateGradInput(self, input: list, gradOutput: list) -> list:
+    def updateGradInput(self, input: list, gradOutput: list) -> list | None:
         _need_entries(gradOutput, len(self.modules), "gradOutput")
-        self.gradInput[:] = [m.updateGradInput(x, g) for m, x, g in zip(self.modules, input, gradOutput)]
+        return self._gathered(m.updateGradInput(x, g) for m, (x, g) in self._working(zip(input, gradOutput)))
+
+    def _gathered(self, grads: Iterable[Any]) -> list | None:
+        """The gradients in ``gradInput``, unless none is wanted."""
+        found = list(grads)
+        if self.gradInput is None:
+            if all(grad is None for grad in found):
+                return None
+            self.gradInput = []
+        self.gradInput[:] = found
         return self.gradInput
+
+    def _entrance(self) -> list[Module] | None:
+        return self._entrances(ParallelTable, self.modules)
 
     def accGradParameters(self, input: list, gradOutput: list, scale: float = 1) -> None:
         for module, x, g in zip(self.modules, input, gradOutput):
             module.accGradParameters(x, g, scale)
 
-    def backward(self, input: list, gradOutput: list, scale: float = 1) -> list:
+    def backward(self, input: list, gradOutput: list, scale: float = 1) -> list | None:
         _need_entries(gradOutput, len(self.modules), "gradOutput")
-        self.gradInput[:] = [m.backward(x, g, scale) for m, x, g in zip(self.modules, input, gradOutput)]
-        return self.gradInput
+        return self._gathered(m.backward(x, g, scale) for m, (x, g) in self._working(zip(input, gradOutput)))
 
     def accUpdateGradParameters(self, input: list, gradOutput: list, lr: float) -> None:
         for module, x, g in zip(self.modules, input, gradOutput):
@@ -70,7 +81,7 @@ class ConcatTable(Container):
 
     def updateGradInput(self, input: Any, gradOutput: list) -> Any:
         _need_entries(gradOutput, len(self.modules), "gradOutput")
-        return self._summed(m.updateGradInput(input, g) for m, g in zip(self.modules, gradOutput))
+        return self._summed(m.updateGradInput(input, g) for m, g in self._working(gradOutput))
 
     def accGradParameters(self, input: Any, gradOutput: list, scale: float = 1) -> None:
         for module, g in zip(self.modules, gradOutput):
@@ -78,7 +89,10 @@ class ConcatTable(Container):
 
     def backward(self, input: Any, gradOutput: list, scale: float = 1) -> Any:
         _need_entries(gradOutput, len(self.modules), "gradOutput")
-        return self._summed(m.backward(input, g, scale) for m, g in zip(self.modules, gradOutput))
+        return self._summed(m.backward(input, g, scale) for m, g in self._working(gradOutput))
+
+    def _entrance(self) -> list[Module] | None:
+        return self._entrances(ConcatTable, self.modules)
 
     def accUpdateGradParameters(self, input: Any, gradOutput: list, lr: float) -> None:
         for module, g in zip(self.modules, gradOutput):
