@@ -6,6 +6,11 @@ import torch
 from tensor_lines import run, same
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def naive(image, kernel, full, turned):
     """A convolution (turned) or correlation by its definition, of arrays with any number of dimensions."""
     kernel = np.flip(kernel) if turned else kernel

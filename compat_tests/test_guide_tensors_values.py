@@ -8,6 +8,12 @@ import pytest
 import torch
 from tensor_lines import TEXT, run, same, tool
 
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 # Lua line -> name, value, name, value, ...
 
 X = [[3, 1, 2], [6, 5, 4]]
