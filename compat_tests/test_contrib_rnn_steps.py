@@ -714,3 +714,14 @@ def test_a_recursor_goes_back_through_the_steps_that_it_keeps():
         module.backward(x, g)
     with pytest.raises(luann.Error, match="no longer kept"):
         module.backward(x, g)
+
+
+def test_going_back_in_evaluation_is_an_error():
+    module, x = rnn.Sequencer(rnn.FastLSTM(2, 3)), torch.randn(4, 1, 2)
+    module.evaluate()
+    module.forward(x)
+    with pytest.raises(luann.Error, match=r"call training\(\) before forward"):
+        module.backward(x, torch.ones(4, 1, 3))
+    module.training()
+    module.forward(x)
+    module.backward(x, torch.ones(4, 1, 3))

@@ -565,3 +565,11 @@ def test_every_constructor_names_its_class_when_an_argument_is_wrong(wrong):
         if required:
             with pytest.raises(luann.Error, match=name):
                 cls(*[wrong] * len(required))
+
+
+def test_no_class_has_an_attribute_of_the_name_of_a_slot():
+    slots = set(nn.Module.__mro__[-2].__slots__) - {"__dict__", "__weakref__"}
+    classes = [nn.Module, nn.Criterion]
+    for cls in classes:
+        classes += cls.__subclasses__()
+        assert not slots & cls.__dict__.keys(), cls

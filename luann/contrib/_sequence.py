@@ -36,7 +36,7 @@ class _Sequence(Module):
     """
 
     _states: tuple[str, ...] = ("h0",)  # as they come in a table before the sequence
-    _last: dict[str, str]  # field with the steps of each state
+    _carried: dict[str, str]  # field with the steps of each state
     _given: dict[str, str] = {}  # field where the user may have put each state
     _sizes: tuple[str, str]  # fields of input size and output size
     _time = 0  # the dimension of the steps in the buffers
@@ -134,7 +134,7 @@ class _Sequence(Module):
             return resized(state, user.shape).copy_(user)
         if not state.numel() or not self._remembers():
             return resized(state, (batch, self._width(name))).zero_()
-        steps = getattr(self, self._last[name])
+        steps = getattr(self, self._carried[name])
         if steps is None or not steps.numel():
             raise ModuleError(f"{self._typename} remembers, but its buffers were cleared: nothing to go on from")
         last = steps.select(self._time, -1)

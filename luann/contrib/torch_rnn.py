@@ -33,7 +33,7 @@ class _BatchFirst(_Sequence):
     """What LSTM and VanillaRNN share."""
 
     _sizes = ("input_dim", "hidden_dim")
-    _last = {"h0": "output", "c0": "cell"}
+    _carried = {"h0": "output", "c0": "cell"}
     _time = 1
 
     input_dim: int

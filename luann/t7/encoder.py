@@ -119,7 +119,8 @@ class Encoder:
             handler = self._bytes
         else:
             kind = type(value).__name__
-            raise ArgumentError(f"a {kind} has no form in Torch7: make a table, number, string or tensor of it")
+            article = "an" if kind[0] in "aeiouAEIOU" else "a"
+            raise ArgumentError(f"{article} {kind} has no form in Torch7: make a table, number, string or tensor of it")
         self._handlers[type(value)] = handler
         return handler
 

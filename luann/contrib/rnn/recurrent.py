@@ -268,6 +268,8 @@ class AbstractRecurrent(Container):
             raise ModuleError(
                 "no step is left to go back through" if self.step > 1 else "backward needs at least one forward before"
             )
+        if not self.train and self.step > 2:
+            raise ModuleError("in evaluation the steps are not kept: call training() before forward to go back")
         first = step - 1 - self._looks_back  # the first step whose module is needed
         if self.train and first >= 1 and first <= self.step - 1 - self._window():
             raise ModuleError(

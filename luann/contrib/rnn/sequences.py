@@ -32,7 +32,7 @@ class _TimeFirst(Remembering, _Sequence):
     """
 
     _given = {"h0": "userPrevOutput", "c0": "userPrevCell"}
-    _last = {"h0": "_output", "c0": "cell"}
+    _carried = {"h0": "_output", "c0": "cell"}
 
     batchfirst = False
     maskzero = False
