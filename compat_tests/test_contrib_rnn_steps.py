@@ -725,3 +725,13 @@ def test_going_back_in_evaluation_is_an_error():
     module.training()
     module.forward(x)
     module.backward(x, torch.ones(4, 1, 3))
+
+
+def test_another_batch_size_after_a_remembered_sequence():
+    module = rnn.Sequencer(rnn.FastLSTM(2, 3))
+    module.remember("both")
+    module.forward(torch.randn(2, 2, 2))
+    with pytest.raises(luann.Error, match=r"remembered: call forget\(\) before a batch of another size"):
+        module.forward(torch.randn(2, 3, 2))
+    module.forget()
+    assert module.forward(torch.randn(2, 3, 2)).shape == (2, 3, 3)

@@ -421,7 +421,7 @@ class Odd:
     [
         ({1, 2}, r"^obj: a set has no form in Torch7"),
         ({"net": [1, Table(f=len)]}, r"^obj\['net'\]\[1\]\.f: a builtin_function_or_method has no form"),
-        ([Unknown("my.Class", 1, {"a b": Odd()})], r"^obj\[0\]\['a b'\]: a Odd has no form"),
+        ([Unknown("my.Class", 1, {"a b": Odd()})], r"^obj\[0\]\['a b'\]: an Odd has no form"),
         ({"x": 2**53 + 1}, r"^obj\['x'\]: 9007199254740993 is no double"),
         ([10**400], r"^obj\[0\]: 10+ is no double"),
         ([1j], r"^obj\[0\]: a complex has no form"),
@@ -438,7 +438,7 @@ class Odd:
         ({None: 1}, r"^obj: None or nan as a key"),
         ({"a": 1, b"a": 2}, r"^obj: a str and bytes as keys that are the same string"),
         ({frozenset(): 1}, r"^obj<key>: a frozenset has no form"),
-        ({(1, 2): Odd()}, r"^obj\[a tuple\]: a Odd has no form"),
+        ({(1, 2): Odd()}, r"^obj\[a tuple\]: an Odd has no form"),
     ],
 )
 def test_what_has_no_form_in_torch7(obj: Any, message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ... import nn
-from ...errors import ArgumentError, ModuleError, ShapeError, TensorTypeError
+from ...errors import ArgumentError, Error, ModuleError, ShapeError, TensorTypeError
 from ...nn import Container, Decorator, Module, Sequential
 from ...nn._guard import describe
 from ...nn._kernels import resized
@@ -77,6 +77,22 @@ class Sequencer(Remembering, AbstractSequencer):
         module.maxBPTTstep(len(steps))
         if not self._remembers():
             module.forget()
+        elif module.step > 1:
+            return self._going_on(input, steps)
+        return self._taking(input, steps)
+
+    def _going_on(self, input: Any, steps: list) -> Any:
+        """The output for steps that follow those of the sequence before."""
+        try:
+            return self._taking(input, steps)
+        except Error as error:
+            hint = "the state after the last sequence is remembered: call forget() before a batch of another size"
+            error.args = (f"{error.args[0] if error.args else ''} ({hint})", *error.args[1:])
+            raise
+
+    def _taking(self, input: Any, steps: list) -> Any:
+        """The output for some steps."""
+        module = self.module
         if self.train:
             outputs = self.tableoutput = [module.updateOutput(x) for x in steps]
             self.output = self._joined(self.output, outputs) if isinstance(input, torch.Tensor) else outputs
