@@ -273,8 +273,8 @@ class AbstractRecurrent(Container):
         first = step - 1 - self._looks_back  # the first step whose module is needed
         if self.train and first >= 1 and first <= self.step - 1 - self._window():
             raise ModuleError(
-                f"gradients go back through rho = {self.rho} steps at most: step {step - 1} of {self.step - 1} is no longer "
-                "kept; give the constructor a larger rho, or stop there and call forget()"
+                f"gradients go back through rho = {self.rho} steps at most: step {step - 1} of {self.step - 1} is no "
+                "longer kept; give the constructor a larger rho, or stop there and call forget()"
             )
 
     def _updateOutput(self, input: Any) -> Any:
