@@ -12,7 +12,7 @@ from tools.bench.agree import Differs, check
 from tools.bench.layers import Both, chain, linear, logsoftmax
 from tools.bench.measure import memory, peak, times
 from tools.bench.recurrent import Cells, Whole
-from tools.bench.sides import LuannDirect, NativeSparse
+from tools.bench.sides import LuannDirect, LuannFrozen, LuannLast, Native, NativeLast, NativeSparse
 from tools.bench.worker import measure
 from tools.bench.workloads import Workload, _net, build, everything, images, rnn, rows, texts, vector
 
@@ -42,6 +42,16 @@ def test_both_sides_agree_on_large_images(net):
 @pytest.mark.parametrize("form", [Cells, Whole])
 def test_both_sides_agree_on_char_rnn(form):
     check(rnn("char-rnn", form, steps=5, batch=3, size=6), torch.float64)
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet20"])
+def test_both_sides_agree_channels_last(name):
+    check(_net(name, *SMALL[name], kinds=(LuannLast, NativeLast)), torch.float64)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet20"])
+def test_a_frozen_net_agrees(name):
+    check(_net(name, *SMALL[name], modes=("infer",), kinds=(LuannFrozen, Native)))
 
 
 def test_both_sides_agree_on_sparse_gradients():
@@ -88,7 +98,7 @@ def test_every_workload_of_the_list_is_there():
     assert len(set(names)) == len(names)
     for begin in "tiny mlp lenet demo vgg resnet20 alexnet resnet18 text char-rnn depth length parameters".split():
         assert any(name.startswith(begin) for name in names)
-    assert command.chosen(["lenet"]) == ["lenet-1", "lenet-32", "lenet-128"]
+    assert command.chosen(["lenet"]) == ["lenet-1", "lenet-32", "lenet-128", "lenet-32-frozen"]
     with pytest.raises(SystemExit, match="no workload begins with 'lennet'"):
         command.chosen(["lennet"])
 

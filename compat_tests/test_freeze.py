@@ -15,7 +15,8 @@ from luann.nn import _kernels
 
 @pytest.fixture(params=[True, False], ids=["fused", "plain"])
 def private(request, monkeypatch):
-    """With PyTorch's private operators and without; every convolution counts as a large one."""
+    """With PyTorch's private operators and without; every convolution counts as a large one, of many planes."""
+    monkeypatch.setattr(luann.frozen, "LAST_PLANES", 0)
     monkeypatch.setattr(_kernels, "PRIVATE", request.param)
     monkeypatch.setattr(_kernels, "CONVOLUTION_FLOPS", 0)
 
@@ -170,3 +171,17 @@ def test_what_a_frozen_net_refuses(tmp_path):
     assert frozen.parameters() == (None, None) and frozen.float() is frozen
     assert re.match(r"nn.Frozen @ nn.Sequential {\n", str(frozen)) and isinstance(frozen, Frozen)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("private")
+def test_pooling_beyond_the_input():
+    """Torch7 keeps a last window that lies beyond the input, PyTorch does not."""
+    net = nn.Sequential().add(nn.SpatialConvolution(3, 4, 3, 3)).add(nn.SpatialMaxPooling(2, 2, 3, 3).ceil())
+    frozen = check(net, torch.randn(2, 3, 14, 14))
+    assert frozen.output.shape == (2, 4, 5, 5)
+
+
+def test_few_planes():
+    """Convolutions to few planes are not fused, as what follows them would be slow."""
+    net = nn.Sequential().add(nn.SpatialConvolution(1, 6, 5, 5)).add(nn.Tanh()).add(nn.SpatialMaxPooling(2, 2))
+    check(net.add(nn.SpatialConvolution(6, 16, 5, 5)).add(nn.Tanh()), torch.randn(32, 1, 28, 28))

@@ -543,3 +543,27 @@ def test_the_path_of_an_error():
     with pytest.raises(luann.ArgumentError) as caught:
         criterion.forward(torch.randn(2, 3), [1, 7])
     assert caught.value.path == "MultiCriterion[2] CrossEntropyCriterion nn.ClassNLLCriterion"
+
+
+@pytest.mark.parametrize("make", [nn.ClassNLLCriterion, nn.CrossEntropyCriterion])
+def test_a_target_is_read_again_where_it_has_changed(make):
+    criterion, fresh = make(), make()
+    input, target = torch.randn(3, 4).log_softmax(1), torch.tensor([1, 2, 3])
+    criterion.forward(input, target)
+    for change in (lambda: None, lambda: target.fill_(4), lambda: target.copy_(torch.tensor([2, 2, 1]))):
+        change()
+        torch.testing.assert_close(criterion.backward(input, target), fresh_gradient(fresh, input, target))
+    other = torch.tensor([4, 4, 4])
+    torch.testing.assert_close(criterion.backward(input, other), fresh_gradient(fresh, input, other))
+    torch.testing.assert_close(criterion.backward(input, [1, 1, 2]), fresh_gradient(fresh, input, [1, 1, 2]))
+    with torch.inference_mode():
+        unversioned = torch.tensor([3, 1, 2])
+    criterion.forward(input, unversioned)
+    torch.testing.assert_close(criterion.backward(input, unversioned), fresh_gradient(fresh, input, [3, 1, 2]))
+
+
+def fresh_gradient(criterion, input, target):
+    """The gradient by a criterion that saw the target in forward as it is now."""
+    target = target.clone() if isinstance(target, torch.Tensor) else target
+    criterion.forward(input, target)
+    return criterion.backward(input, target).clone()

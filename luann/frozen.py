@@ -17,9 +17,12 @@ from typing import Any, NoReturn
 import torch
 
 from . import nn, nngraph
-from .errors import ArgumentError, ModuleError
+from .errors import ArgumentError, ModuleError, ShapeError
 from .nn import _kernels as kernels
+from .nn._guard import describe
+from .nn._pointwise import Pointwise
 from .nn.convolution._base import _Convolution
+from .nn.pooling._kernels import LAST_PLANES, pooled_sizes
 from .nngraph.graph import entries
 from .t7 import register_payload
 
@@ -48,6 +51,8 @@ def freeze(model: nn.Module) -> Frozen:
     twin = model.clone()
     twin.clearState()
     twin.evaluate()
+    for module in twin.listModules():
+        module.gradWeight = module.gradBias = None
     return Frozen(twin)
 
 
@@ -124,9 +129,12 @@ class _Layer:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        self.keeps = isinstance(module, Pointwise)  # the layout of its input
+        if self.keeps:
+            module.channels_last()
 
     def __call__(self, value: Any) -> Any:
-        return self.module.updateOutput(_plain(value))
+        return self.module.updateOutput(value if self.keeps else _plain(value))
 
 
 class _Convolve:
@@ -136,7 +144,7 @@ class _Convolve:
         weight, bias = module._filters()
         _, (self.stride, self.padding, self.dilation, _, _, self.groups) = module._opened(None)
         self.weight, self.bias = weight, bias
-        self.module, self.wanted = module, f"{module.nInputPlane} x H x W, or a batch of these"
+        self.wanted = f"{module.nInputPlane} x H x W, or a batch of these"
         self.relu = False
         self.packed: Any = None
 
@@ -161,7 +169,9 @@ class _Convolve:
             )
             height, width = (n // step for n, step in zip(x.shape[-2:], self.stride))
             large = 2 * len(x) * height * width * self.weight.numel() >= kernels.CONVOLUTION_FLOPS
-            if usable and large and x.is_cpu and x.dtype is torch.float32 and self.weight.dtype is torch.float32:
+            wide = len(self.weight) >= LAST_PLANES  # what follows would be slow with few planes innermost
+            single = x.dtype is torch.float32 and self.weight.dtype is torch.float32
+            if usable and large and wide and single and x.is_cpu:
                 settings = (self.padding, self.stride, self.dilation, self.groups, x.shape)
                 self.packed = _pack(self.weight.to_mkldnn(), *settings)  # type: ignore[misc]
         return self.packed is not False
@@ -169,7 +179,8 @@ class _Convolve:
     def __call__(self, x: Any, other: torch.Tensor | None = None) -> Any:
         if x.dim() == 3:
             return self(x.unsqueeze(0), other if other is None else other.unsqueeze(0)).squeeze(0)
-        self.module._want(x.dim() == 4 and x.shape[1] == self.weight.shape[1] * self.groups, self.wanted, x)
+        if x.dim() != 4 or x.shape[1] != self.weight.shape[1] * self.groups:
+            raise ShapeError(f"wanted {self.wanted}, got {describe(x)}")
         if not self._pack(x):
             settings = (self.stride, self.padding, self.dilation, False, (0, 0), self.groups)
             y = torch.empty(0, dtype=x.dtype, device=x.device)
@@ -228,9 +239,10 @@ class _Pool:
         self.module = module
 
     def __call__(self, x: Any) -> Any:
-        if x.dim() != 4 or x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        window, step, padding, dilation, ceil = settings = self.module._settings()
+        size, inside = pooled_sizes(x.shape, settings)
+        if not kernels.lies_last(x) or x.shape[1] < LAST_PLANES or size != inside:
             return self.module.updateOutput(_plain(x))
-        window, step, padding, dilation, ceil = self.module._settings()
         if isinstance(self.module, nn.SpatialAveragePooling):
             return torch._C._nn.avg_pool2d(x, window, step, padding, ceil, self.module.count_include_pad)
         return torch.max_pool2d(x, window, step, padding, dilation, ceil)

@@ -26,7 +26,9 @@ def _one(method: Callable) -> Callable:
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
-                return call(self, input)
+                return method(self, input)
+            except Exception as error:
+                _fail(self, error, input)
             finally:
                 _set_grad_enabled(True)
         try:
@@ -43,7 +45,9 @@ def _two(method: Callable) -> Callable:
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
-                return call(self, input, other)
+                return method(self, input, other)
+            except Exception as error:
+                _fail(self, error, input, other)
             finally:
                 _set_grad_enabled(True)
         try:
@@ -60,7 +64,9 @@ def _three(method: Callable) -> Callable:
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
-                return call(self, input, gradOutput, scale)
+                return method(self, input, gradOutput, scale)
+            except Exception as error:
+                _fail(self, error, input, gradOutput)
             finally:
                 _set_grad_enabled(True)
         try:

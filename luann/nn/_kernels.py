@@ -9,6 +9,7 @@ forces the fallbacks, which is how the tests run them.
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ def _onednn_beats_blas() -> bool:
 
 
 PRIVATE = True
+_LAST = torch.channels_last
 
 onednn_linear = _private("mkldnn", "_linear_pointwise") if _onednn_beats_blas() else None
 _im2col_forward = getattr(_C, "thnn_conv2d", None)
@@ -79,6 +81,12 @@ LINEAR_ROWS = 96
 CONVOLUTION_FLOPS = 14_000_000 if AVX512 else 6_000_000
 """Below this many floating-point operations, im2col with BLAS beats oneDNN's convolution."""
 
+LAST_PLACES, LAST_PLACES_BACKWARD = 16, 64
+"""From so many places in a plane of the output on, oneDNN convolves faster with the planes innermost."""
+
+FREED_ELEMENTS = 1 << 16
+"""From this size on, the memory of a result is given back before the next is computed, not after."""
+
 IM2COL_ELEMENTS = 1 << 18
 """How many elements im2col unfolds at once, 1 MB of floats: as many as stay in the second-level cache or near it."""
 
@@ -90,6 +98,37 @@ def resized(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
             tensor.resize_(size)
         else:  # memory that came from a file
             tensor.set_(tensor.new_empty(size))
+    return tensor
+
+
+def lies_last(tensor: torch.Tensor) -> bool:
+    """Whether this is a batch of images whose planes are innermost in memory, and not also in the usual order."""
+    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=_LAST)
+
+
+def resized_like(tensor: torch.Tensor, like: torch.Tensor, size: tuple[int, ...] | None = None) -> torch.Tensor:
+    """``tensor`` itself, in the ``size`` of ``like`` or another, in memory as ``like`` lies: the buffer of a layer that
+    keeps to the layout of its input.
+    """
+    size = like.shape if size is None else size
+    layout = _LAST if lies_last(like) else torch.contiguous_format
+    if tensor.shape != size or not tensor.is_contiguous(memory_format=layout):
+        if tensor.untyped_storage().resizable():
+            tensor.resize_(size, memory_format=layout)
+        else:
+            tensor.set_(torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=layout))
+    return tensor
+
+
+def freed(tensor: torch.Tensor, *used: torch.Tensor) -> torch.Tensor:
+    """``tensor`` without its memory, which it will be given anew, so that a kernel can have it for its result; as it is
+    if one of those ``used`` lies there, or where it is not worth the trouble.
+    """
+    if tensor.numel() < FREED_ELEMENTS:
+        return tensor
+    address = tensor.untyped_storage().data_ptr()
+    if all(other.untyped_storage().data_ptr() != address for other in used):
+        tensor.set_()
     return tensor
 
 
@@ -169,6 +208,13 @@ def _plan_for(input: torch.Tensor, weight: torch.Tensor, places: int) -> Plan:
     return _plan(input.shape, weight.shape, places, input.dtype, input.is_cpu, torch.get_num_threads(), PRIVATE)
 
 
+def _contiguous(output: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """``output`` resized, and in the usual order, which im2col does not ask for: another time, or in the file that it
+    comes from, it may have had another.
+    """
+    return resized(output if output.is_contiguous() else output.set_(), size)
+
+
 def conv2d(
     output: torch.Tensor,
     input: torch.Tensor,
@@ -176,24 +222,38 @@ def conv2d(
     bias: torch.Tensor | None,
     stride: tuple[int, int],
     padding: tuple[int, int],
+    last: bool = False,
 ) -> None:
-    """2D convolution of N x C x H x W into ``output``, which is overwritten or set to the result."""
+    """2D convolution of N x C x H x W into ``output``, which is overwritten or set to the result.
+
+    With ``last`` the output's planes are innermost in memory.
+    """
     n, _, h, w = input.shape
     planes, _, kh, kw = weight.shape
     oh = (h + 2 * padding[0] - kh) // stride[0] + 1
     ow = (w + 2 * padding[1] - kw) // stride[1] + 1
     plan = _plan_for(input, weight, oh * ow)
-    if plan.forward == "im2col":
-        resized(output, (n, planes, oh, ow))
+    if last:
+        if plan.forward == "im2col":
+            result = _im2col_forward(input.contiguous(), weight, (kh, kw), bias, stride, padding)
+        else:
+            freed(output, input, weight)
+            layout = _LAST if oh * ow >= LAST_PLACES else torch.contiguous_format
+            result = torch.conv2d(input.contiguous(memory_format=layout), weight, bias, stride, padding)
+        output.set_(result.contiguous(memory_format=_LAST))
+    elif plan.forward == "im2col":
+        _contiguous(output, (n, planes, oh, ow))
         if plan.samples == n:
             _im2col_forward(input, weight, (kh, kw), bias, stride, padding, out=output)
         else:
             for x, y in zip(input.split(plan.samples), output.split(plan.samples)):
                 _im2col_forward(x, weight, (kh, kw), bias, stride, padding, out=y)
     elif plan.forward == "nhwc":
+        freed(output, input, weight)
         result = torch.conv2d(input.contiguous(memory_format=torch.channels_last), weight, bias, stride, padding)
         output.set_(result.contiguous())
     else:
+        freed(output, input, weight)
         output.set_(torch.conv2d(input, weight, bias, stride, padding).contiguous())
 
 
@@ -207,8 +267,11 @@ def _im2col_gradients(
     samples: int | None = None,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """The gradients by im2col, so many samples at a time."""
-    # the kernel takes for granted that input and weight are contiguous
+    # the kernel takes for granted that input and weight are contiguous, and takes those with planes of one element for
+    # channels-last by their strides alone
     input, weight = input.contiguous(), weight.contiguous()
+    if input.stride(1) == 1:
+        input = input.view(-1).view(input.shape)
     n, kernel = input.shape[0], weight.shape[2:]
     if samples is None or samples >= n:
         return _im2col_backward(gradOutput, input, weight, kernel, stride, padding, mask)
@@ -232,8 +295,14 @@ def conv2d_backward(
     stride: tuple[int, int],
     padding: tuple[int, int],
     mask: list[bool],
+    last: bool = False,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of :func:`conv2d` with respect to input, weight and bias; ``mask`` says which are wanted."""
+    if last:
+        layout = _LAST if math.prod(gradOutput.shape[2:]) >= LAST_PLACES_BACKWARD else torch.contiguous_format
+        input, gradOutput = (t.contiguous(memory_format=layout) for t in (input, gradOutput))
+        gradInput, *rest = conv2d_backward(input, gradOutput, weight, stride, padding, mask)
+        return gradInput if gradInput is None else gradInput.contiguous(memory_format=_LAST), *rest
     plan = _plan_for(input, weight, gradOutput.shape[2] * gradOutput.shape[3])
     unfolded = [
         mask[0] and plan.gradInput == "im2col",
@@ -254,36 +323,48 @@ def conv2d_backward(
 
 
 def convolution(
-    output: torch.Tensor, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, settings: tuple
+    output: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    settings: tuple,
+    last: bool = False,
 ) -> None:
     """Convolution of N x C x ... into ``output``, which is overwritten or set to the result.
 
     Args:
         settings: stride, padding, dilation, transposed, output padding, groups, as ``torch.convolution`` takes them.
+        last: whether the output's planes are to be innermost in memory; of 2D convolutions that are not transposed.
     """
     stride, padding, dilation, transposed, adjustment, groups = settings
     if groups == 1 and dilation == (1, 1):
         if not transposed:
-            return conv2d(output, input, weight, bias, stride, padding)
+            return conv2d(output, input, weight, bias, stride, padding, last)
         if _im2col_wins_transposed(input, weight):
             size = [
                 (n - 1) * s - 2 * p + k + a
                 for n, s, p, k, a in zip(input.shape[2:], stride, padding, weight.shape[2:], adjustment)
             ]
-            resized(output, (input.shape[0], weight.shape[1], *size))
+            _contiguous(output, (input.shape[0], weight.shape[1], *size))
             _im2col_transposed(input, weight, weight.shape[2:], bias, stride, padding, adjustment, dilation, out=output)
             return
-    output.set_(torch.convolution(input, weight, bias, *settings).contiguous())
+    layout = _LAST if last and not transposed else torch.contiguous_format
+    output.set_(torch.convolution(input, weight, bias, *settings).contiguous(memory_format=layout))
 
 
 def convolution_backward(
-    input: torch.Tensor, gradOutput: torch.Tensor, weight: torch.Tensor, settings: tuple, mask: list[bool]
+    input: torch.Tensor,
+    gradOutput: torch.Tensor,
+    weight: torch.Tensor,
+    settings: tuple,
+    mask: list[bool],
+    last: bool = False,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of :func:`convolution` with respect to input, weight and bias; ``mask`` says which are wanted."""
     stride, padding, dilation, transposed, _, groups = settings
     if groups == 1 and dilation == (1, 1):
         if not transposed:
-            return conv2d_backward(input, gradOutput, weight, stride, padding, mask)
+            return conv2d_backward(input, gradOutput, weight, stride, padding, mask, last)
         if _im2col_wins_transposed(input, weight):
             # the transpose of a convolution from gradOutput to input
             kernel = weight.shape[2:]

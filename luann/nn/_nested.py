@@ -29,8 +29,19 @@ def at(tensor: torch.Tensor, device: torch.device) -> bool:
 def buffers(mine: list, given: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The list ``mine``, made to hold a tensor of its own for each of ``given``, of the same size."""
     held = len(mine)
+    if held == len(given) and all(map(_fits, mine, given)):
+        return mine
     mine[:] = [buffer(mine[i] if i < held else None, tensor) for i, tensor in enumerate(given)]
     return mine
+
+
+def _fits(mine: Any, given: torch.Tensor) -> bool:
+    return (
+        isinstance(mine, torch.Tensor)
+        and mine.shape == given.shape
+        and mine.dtype is given.dtype
+        and mine.device == given.device
+    )
 
 
 def zeroed(mine: Any, given: Any) -> Any:

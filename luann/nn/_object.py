@@ -28,8 +28,9 @@ class Object:
     ``_fits(fields)`` tells from the fields in a file which is meant; one without it is taken when none fits.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_cache")
+    __slots__ = ("__dict__", "__weakref__", "_cache", "_last")
     _cache: Any
+    _last: bool
 
     _typename = "nn.Object"
     _version = 1
@@ -49,6 +50,7 @@ class Object:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls)
         self._cache = None  # what a class derives from its fields for speed; never saved nor copied
+        self._last = False  # whether images are kept with their planes innermost in memory; never saved
         return self
 
     def type(self, type: Any = None, tensorCache: dict | None = None) -> Any:
@@ -107,6 +109,7 @@ class Object:
         self._settle()
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
+        twin._last = self._last
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ._kernels import resized
+from ._kernels import resized, resized_like
 from ._object import need_tensor
 from .module import Module
 
@@ -42,13 +42,15 @@ class Pointwise(Module):
         output, kernel, shape = self.output, self._kernel, input.shape
         if kernel is not None:
             known = self._cache
-            if known is None or known[0] is not output or known[1] != shape:
-                self._cache = resized(output, shape), shape
+            if known is None or known[0] is not output or known[1] != shape or self._last:
+                self._cache = resized_like(output, input) if self._last else resized(output, shape), shape
             return kernel(input, out=output)
         if self.inplace:
             self._function(input, input)
             return output if output.is_set_to(input) else output.set_(input)
-        if output.shape != shape:
+        if self._last:
+            resized_like(output, input)
+        elif output.shape != shape:
             resized(output, shape)
         self._function(input, output)
         return output
@@ -61,7 +63,9 @@ class Pointwise(Module):
         if self.inplace and kernel is None:  # cudnn.torch left the field in classes of nn that never knew it
             self._gradient(input, gradOutput, gradOutput)
             return gradInput if gradInput.is_set_to(gradOutput) else gradInput.set_(gradOutput)
-        if gradInput.shape != shape:
+        if self._last:
+            resized_like(gradInput, input)
+        elif gradInput.shape != shape:
             resized(gradInput, shape)
         if kernel is not None:
             return kernel(gradOutput, self.output, grad_input=gradInput)

@@ -11,8 +11,8 @@ import torch
 from ..errors import ArgumentError, TensorTypeError
 from ..types import Storage
 from ._guard import describe
-from ._kernels import resized
-from ._nested import added, copied
+from ._kernels import resized, resized_like
+from ._nested import added, buffer, copied
 from ._object import need_size
 from .module import Module
 
@@ -152,7 +152,10 @@ class Container(Module):
         first = True
         for grad in grads:
             if grad is not None:
-                self.gradInput = (copied if first else added)(self.gradInput, grad)
+                if first and self._last and isinstance(grad, torch.Tensor):
+                    self.gradInput = resized_like(buffer(self.gradInput, grad), grad).copy_(grad)
+                else:
+                    self.gradInput = (copied if first else added)(self.gradInput, grad)
                 first = False
         return None if first else self.gradInput
 
@@ -346,6 +349,8 @@ class Concat(Container):
         dimension = self.dimension - 1
         size = list(outputs[0].shape)
         size[dimension] = sum(out.shape[dimension] for out in outputs)
+        if self._last:
+            return torch.cat(outputs, dimension, out=resized_like(self.output, outputs[0], tuple(size)))
         return torch.cat(outputs, dimension, out=resized(self.output, tuple(size)))
 
     def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> Any:

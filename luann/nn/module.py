@@ -11,6 +11,7 @@ import torch
 
 from .. import random, types
 from ..errors import ArgumentError
+from . import _kernels as kernels
 from . import utils
 from ._flatten import flatten
 from ._object import Object
@@ -250,6 +251,29 @@ class Module(Object):
         """
         self._cache = None
         return utils.clear(self, "output", "gradInput")
+
+    def channels_last(self: M, enable: bool = True) -> M:
+        """Keep images channels-last in memory between layers, here and below, from the next ``forward`` on; returns the
+        module.
+
+        Sizes and results are the same up to rounding, and convolutions, pooling and batch normalisation are faster on
+        most processors. Convolutions over images give outputs in this layout, and batch normalisation, pooling,
+        rectifiers and other layers that work on each number, CAddTable and Concat keep to it; all others take it, and
+        those that need their input contiguous (View, Reshape, Linear behind them) copy it. The parameters stay as they
+        are. What reads the memory of an ``output`` or ``gradInput`` must mind the strides. Copies have the setting,
+        files do not, nor do modules added later.
+
+        Args:
+            enable: false undoes it.
+        """
+        for module in self.listModules():
+            module._last = enable
+            module._settle()
+            module._cache = None
+            for tensor in (module.output, module.gradInput):
+                if not enable and isinstance(tensor, torch.Tensor) and kernels.lies_last(tensor):
+                    tensor.set_(tensor.contiguous())
+        return self
 
     # The tree
 

@@ -90,7 +90,8 @@ class BatchNormalization(Module):
         self._want(single or dims == self.nDim, f"a batch of {self.nDim} dimensions", tensor)
         self._want(tensor.shape[0 if single else 1] == features, f"{features} features", tensor)
         # PyTorch's kernel takes the output to lie in memory as the input does
-        tensor = tensor if tensor.is_contiguous() else tensor.contiguous()
+        if not tensor.is_contiguous() and not (self._last and kernels.lies_last(tensor)):
+            tensor = tensor.contiguous()
         return tensor.unsqueeze(0) if single else tensor
 
     def _own_statistics(self, input: torch.Tensor) -> bool:
@@ -113,14 +114,19 @@ class BatchNormalization(Module):
             own,
             self.momentum,
             self.eps,
-            out=(resized(self.output, input.shape), *saved),
+            out=(kernels.resized_like(self.output, input), *saved),
         )
         return self.output
 
     def _gradients(self, input: torch.Tensor, gradOutput: torch.Tensor, mask: list[bool]) -> Any:
         input = self._batch(input)
+        if self._last and gradOutput.shape == input.shape:  # it, too, is taken to lie in memory as the input does
+            layout = torch.channels_last if kernels.lies_last(input) else torch.contiguous_format
+            gradOutput = gradOutput.contiguous(memory_format=layout)
+        else:
+            gradOutput = self._batch(gradOutput)
         return kernels.batch_norm_backward(
-            self._batch(gradOutput),
+            gradOutput,
             input,
             self.weight,
             self.running_mean,
@@ -148,6 +154,8 @@ class BatchNormalization(Module):
     def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor | None:
         affine = self.gradWeight is not None
         mask = [self.gradInput is not None, affine, affine]
+        if mask[0]:
+            kernels.freed(self.gradInput, input, gradOutput)
         gradInput, gradWeight, gradBias = self._gradients(input, gradOutput, mask)
         if affine:
             self.gradWeight.add_(gradWeight, alpha=scale)

@@ -81,7 +81,7 @@ class View(_Reshaping):
         return target
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        return self.output.set_(input.view(self._target(input)))
+        return self.output.set_((input.contiguous() if self._last else input).view(self._target(input)))
 
     def __tostring__(self) -> str:
         return f"{self._typename}({', '.join(str(n) for n in self.size)})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ._kernels import resized
@@ -9,11 +11,31 @@ from .module import Module
 
 
 class _Classes(Module):
-    """What the family shares: the dimension along which it works."""
+    """What the family shares: the dimension along which it works.
 
-    def _dimension(self, input: torch.Tensor) -> int:
-        self._want(1 <= input.dim() <= 4, "1 to 4 dimensions", input)
-        return 1 - input.dim() % 2
+    A subclass defines ``_function(x, dim, False, out=y)`` and ``_gradient(g, y, dim, dtype, out)``.
+    """
+
+    _function: Any = None
+    _gradient: Any = None
+
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        output, shape = self.output, input.shape
+        dims = len(shape)
+        if not 1 <= dims <= 4:
+            self._want(False, "1 to 4 dimensions", input)
+        if output.shape != shape:
+            resized(output, shape)
+        return self._function(input, 1 - dims % 2, False, out=output)
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        gradInput, shape = self.gradInput, input.shape
+        if gradOutput.shape != shape:
+            gradOutput = self._sized(gradOutput, shape)
+        if gradInput.shape != shape:
+            resized(gradInput, shape)
+        self._gradient(gradOutput, self.output, 1 - len(shape) % 2, input.dtype, gradInput)
+        return gradInput
 
 
 class SoftMax(_Classes):
@@ -22,17 +44,11 @@ class SoftMax(_Classes):
     Input, output: a vector, N x D (each row), D x H x W or N x D x H x W (each place).
     """
 
-    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        return torch._softmax(input, self._dimension(input), False, out=resized(self.output, input.shape))
+    _function = staticmethod(torch._softmax)
 
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        return torch._softmax_backward_data(
-            self._sized(gradOutput, input.shape),
-            self.output,
-            self._dimension(input),
-            input.dtype,
-            grad_input=resized(self.gradInput, input.shape),
-        )
+    @staticmethod
+    def _gradient(g: torch.Tensor, y: torch.Tensor, dim: int, dtype: torch.dtype, out: torch.Tensor) -> None:
+        torch._softmax_backward_data(g, y, dim, dtype, grad_input=out)
 
 
 class SpatialSoftMax(SoftMax):
@@ -58,17 +74,11 @@ class LogSoftMax(_Classes):
     Input, output: a vector, N x D (each row), D x H x W or N x D x H x W (each place).
     """
 
-    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        return torch._log_softmax(input, self._dimension(input), False, out=resized(self.output, input.shape))
+    _function = staticmethod(torch._log_softmax)
 
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        return torch._log_softmax_backward_data(
-            self._sized(gradOutput, input.shape),
-            self.output,
-            self._dimension(input),
-            input.dtype,
-            out=resized(self.gradInput, input.shape),
-        )
+    @staticmethod
+    def _gradient(g: torch.Tensor, y: torch.Tensor, dim: int, dtype: torch.dtype, out: torch.Tensor) -> None:
+        torch._log_softmax_backward_data(g, y, dim, dtype, out=out)
 
 
 class SpatialLogSoftMax(LogSoftMax):

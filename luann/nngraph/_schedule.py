@@ -9,7 +9,7 @@ import torch
 
 from ..errors import ArgumentError
 from ..nn import Module
-from ..nn._kernels import resized
+from ..nn._kernels import resized_like
 from ..nn._nested import added, at, copied
 from ..table import Table
 from .graph import entries
@@ -83,7 +83,7 @@ class Step:
             and first.dtype is second.dtype
         ):
             if isinstance(mine, torch.Tensor) and mine.dtype is first.dtype and at(mine, first.device):
-                torch.add(first, second, out=resized(mine, first.shape))
+                torch.add(first, second, out=resized_like(mine, first))
             else:
                 mine = first + second
             rest = grads[2:]

@@ -253,7 +253,9 @@ class gModule(Container):
 
     def _entrance(self) -> list[Module] | None:
         nodes, modules = self.forwardnodes, self.modules
-        learns = {id(n.data): bool(n.data.get("module") is not None and n.data["module"].parameters()[0]) for n in nodes}
+        learns = {
+            id(n.data): bool(n.data.get("module") is not None and n.data["module"].parameters()[0]) for n in nodes
+        }
         before: dict[int, list[int]] = {}
         for node in nodes:
             for child in entries(node.children):
@@ -355,6 +357,7 @@ class gModule(Container):
     def __deepcopy__(self, memo: dict) -> gModule:
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
+        twin._last = self._last
         containers, leaves, kinds, links = take_apart(Table(self.__dict__))
         new = empty(kinds)
         memo.update(zip(map(id, containers[1:]), new[1:]))

@@ -10,6 +10,9 @@ from torch import Tensor
 from ..errors import ArgumentError
 from .state import Feval, evaluate, fusable, kept, no_autograd, option, tables, weighted
 
+_BEYOND = frozenset("weightDecay weightDecays momentum dampening nesterov learningRates".split())
+"""The settings for more than ``x ← x − rate · df/dx``; where there is none, reading them all takes longer than that."""
+
 
 def sgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple[Tensor, list]:
     """One step of gradient descent, with momentum, weight decay and a falling learning rate if wanted.
@@ -49,13 +52,23 @@ def sgd(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tuple
     config, state = tables(config, state)
     lr = option(config, "learningRate", 1e-3)
     decay = option(config, "learningRateDecay", 0)
+    steps = state["evalCounter"] = option(state, "evalCounter", 0)
+    if isinstance(config, dict) and _BEYOND.isdisjoint(config):
+        fx, dfdx = evaluate(feval, x)
+        enabled = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)
+        try:
+            x.add_(dfdx, alpha=-lr / (1 + steps * decay))
+        finally:
+            torch._C._set_grad_enabled(enabled)
+        state["evalCounter"] += 1
+        return x, [fx]
     wd = option(config, "weightDecay", 0)
     wds = option(config, "weightDecays")
     momentum = option(config, "momentum", 0)
     dampening = option(config, "dampening", momentum)
     nesterov = option(config, "nesterov") is not None
     lrs = option(config, "learningRates")
-    steps = state["evalCounter"] = option(state, "evalCounter", 0)
     if nesterov and not (momentum > 0 and dampening == 0):
         raise ArgumentError(
             "nesterov requires a momentum and zero dampening (which is the momentum unless given), "

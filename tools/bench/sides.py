@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import luann
 from luann import nn, optim
 
 RATE = 0.01
@@ -82,6 +83,25 @@ class LuannDirect(Luann):
         return loss
 
 
+class LuannLast(Luann):
+    """The same with images kept channels-last between layers."""
+
+    def __init__(self, model: Any, input: Tensor, target: Tensor) -> None:
+        super().__init__(model.channels_last(), input, target)
+
+
+class LuannFrozen(Luann):
+    """Inference by the frozen net."""
+
+    def __init__(self, model: Any, input: Tensor, target: Tensor) -> None:
+        super().__init__(model, input, target)
+        self.frozen = luann.freeze(model)
+
+    def infer(self) -> Tensor:
+        """The output."""
+        return self.frozen.forward(self.input)
+
+
 class Native:
     """A ``torch.nn`` module with autograd and ``torch.optim.SGD``."""
 
@@ -135,6 +155,14 @@ class Native:
     def mode(self, train: bool) -> None:
         """Training or evaluation."""
         self.model.train(train)
+
+
+class NativeLast(Native):
+    """The same with parameters and images channels-last in memory."""
+
+    def __init__(self, model: torch.nn.Module, input: Tensor, target: Tensor) -> None:
+        layout = torch.channels_last
+        super().__init__(model.to(memory_format=layout), input.contiguous(memory_format=layout), target)
 
 
 class NativeSparse(Native):

@@ -12,7 +12,7 @@ import luann
 from tools.bench import nets
 from tools.bench.layers import Both
 from tools.bench.recurrent import VOCABULARY, Cells, LuannRnn, NativeRnn, Whole
-from tools.bench.sides import Luann, LuannDirect, Native, NativeSparse
+from tools.bench.sides import Luann, LuannDirect, LuannFrozen, LuannLast, Native, NativeLast, NativeSparse
 from tools.bench.vectors import LuannVector, NativeVector
 
 
@@ -63,10 +63,12 @@ def _seeded(make: Callable[[], Any]) -> Callable[[], Any]:
 
 def _net(
     name: str, net: Both, data: Callable[[], tuple], train: float = 0, infer: float = 0, *,
-    modes: tuple[str, ...] = ("train", "infer"), growth: bool = False,
+    modes: tuple[str, ...] = ("train", "infer"), growth: bool = False, t7: bool = True,
     kinds: tuple[Any, Any] = (Luann, Native),
 ) -> Workload:  # fmt: skip
-    """A workload of a net with the criterion of classes. ``train`` and ``infer`` are the goals."""
+    """A workload of a net with the criterion of classes. ``train`` and ``infer`` are the goals; ``t7`` is as in
+    :class:`Workload`.
+    """
     goals = {mode: goal for mode, goal in (("train", train), ("infer", infer)) if goal}
 
     def ours() -> Any:
@@ -74,7 +76,7 @@ def _net(
         return kinds[0](model.type(torch.get_default_dtype()), *_seeded(data)())
 
     return Workload(
-        name, _seeded(ours), _seeded(lambda: kinds[1](net.theirs(), *_seeded(data)())), modes, goals, growth, t7=True
+        name, _seeded(ours), _seeded(lambda: kinds[1](net.theirs(), *_seeded(data)())), modes, goals, growth, t7
     )
 
 
@@ -110,6 +112,8 @@ def vector(count: float) -> Workload:
 def everything() -> dict[str, Workload]:
     """All workloads by name, in the order of the report."""
     infer = ("infer",)
+    last: dict[str, Any] = {"t7": False, "kinds": (LuannLast, NativeLast)}
+    frozen: dict[str, Any] = {"modes": infer, "t7": False, "kinds": (LuannFrozen, Native)}
     mnist = (784, 512, 512, 10)
     found = [
         _net("tiny", nets.tiny(), rows(1, 10), 0.27, 0.42),
@@ -127,7 +131,14 @@ def everything() -> dict[str, Workload]:
         _net("alexnet-4", nets.alexnet(), images(4, 3, 224, 1000), infer=0.80, modes=infer),
         _net("resnet18-1", nets.resnet18(), images(1, 3, 224, 1000), modes=infer),
         _net("resnet18-4", nets.resnet18(), images(4, 3, 224, 1000), modes=infer),
-        # here: resnet18 frozen (goal 0.55), and the layouts with channels last
+        _net("vgg-32-last", nets.vgg(), images(32, 3, 32), 0.75, 0.65, **last),
+        _net("resnet20-32-last", nets.resnet20(), images(32, 3, 32), 0.80, 1.0, **last),
+        _net("lenet-32-frozen", nets.lenet(), images(32, 1, 28), infer=0.45, **frozen),
+        _net("vgg-32-frozen", nets.vgg(), images(32, 3, 32), infer=0.65, **frozen),
+        _net("resnet20-32-frozen", nets.resnet20(), images(32, 3, 32), **frozen),
+        _net("alexnet-1-frozen", nets.alexnet(), images(1, 3, 224, 1000), infer=0.80, **frozen),
+        _net("resnet18-1-frozen", nets.resnet18(), images(1, 3, 224, 1000), infer=0.55, **frozen),
+        _net("resnet18-4-frozen", nets.resnet18(), images(4, 3, 224, 1000), infer=0.55, **frozen),
         _net("text-64", nets.text(), texts(64, 50, 100_000), 0.28),
         _net(
             "text-64-sparse", nets.text(sparse=True), texts(64, 50, 100_000), modes=("train",),

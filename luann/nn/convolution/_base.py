@@ -89,11 +89,12 @@ class _Convolution(Module):
 
     def _forward(self, output: torch.Tensor, input: torch.Tensor, settings: tuple) -> None:
         """Compute ``output`` of a batch."""
-        kernels.convolution(output, input, *self._filters(), settings)
+        kernels.convolution(output, input, *self._filters(), settings, self._last and input.dim() == 4)
 
     def _gradients(self, input: torch.Tensor, gradOutput: torch.Tensor, settings: tuple, mask: list[bool]) -> tuple:
         """The gradients of a batch with respect to input, weight and bias, those that ``mask`` asks for."""
-        return kernels.convolution_backward(input, gradOutput, self._filters()[0], settings, mask)
+        last = self._last and input.dim() == 4
+        return kernels.convolution_backward(input, gradOutput, self._filters()[0], settings, mask, last)
 
     def _accumulate(self, gradWeight: Any, gradBias: torch.Tensor | None, scale: float) -> None:
         """Add what :meth:`_gradients` gave to the parameters' gradients."""
@@ -151,6 +152,8 @@ class _Convolution(Module):
             input, gradOutput = input.unsqueeze(0), gradOutput.unsqueeze(0)
         if input.shape[0] != gradOutput.shape[0]:  # some kernels would read beyond its end
             self._want(False, f"a gradOutput of {input.shape[0]} samples", gradOutput)
+        if mask[0]:
+            kernels.freed(self.gradInput, input, gradOutput, self.weight)
         gradInput, gradWeight, gradBias = self._gradients(input, gradOutput, settings, mask)
         if mask[1]:
             self._accumulate(gradWeight, gradBias, scale)

@@ -10,7 +10,7 @@ import functools
 
 import torch
 
-from .._kernels import AVX512, resized
+from .._kernels import AVX512, lies_last, resized, resized_like
 
 _C = torch._C._nn
 _aten = torch.ops.aten
@@ -26,6 +26,9 @@ _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 CHANNELS_LAST_ELEMENTS, CHANNELS_LAST_PLANES = 30_000, 8 if AVX512 else 4
 """From this size on, maxima are faster found in channels_last layout, conversion included."""
+
+LAST_PLANES = 16 if AVX512 else 8
+"""From so many planes on, images that lie channels-last are pooled fast as they are: as many as a vector holds."""
 
 SEPARATE_ELEMENTS = 5_000
 """From this size on, the maxima of small windows, without their places, are faster found along one dimension at a time.
@@ -69,7 +72,7 @@ def _plain(tensor: torch.Tensor, dims: int) -> torch.Tensor:
 
 
 def max_pool_into(
-    output: torch.Tensor, places: torch.Tensor | None, input: torch.Tensor, settings: tuple
+    output: torch.Tensor, places: torch.Tensor | None, input: torch.Tensor, settings: tuple, last: bool = False
 ) -> torch.Tensor:
     """Max pooling into ``output``; returns the places of the maxima, counted from 0 in each plane.
 
@@ -77,9 +80,16 @@ def max_pool_into(
 
     Args:
         places: what an earlier call returned, to be written again; may be ``None``.
+        last: whether the output is to lie in memory as the input does.
     """
     dims = len(settings[0])
     size, inside = pooled_sizes(input.shape, settings)
+    if last:
+        if size == inside and lies_last(input):
+            values, places = _MAX[dims](input, *settings)
+            output.set_(values)
+            return places
+        resized_like(output, input, size)
     resized(output, size)
     if size != inside:
         values, places = _MAX[dims](_plain(input, dims), *settings)
@@ -106,7 +116,12 @@ def max_pool(input: torch.Tensor, settings: tuple) -> tuple[torch.Tensor, torch.
 
 
 def max_pool_backward(
-    gradInput: torch.Tensor, gradOutput: torch.Tensor, input: torch.Tensor, places: torch.Tensor, settings: tuple
+    gradInput: torch.Tensor,
+    gradOutput: torch.Tensor,
+    input: torch.Tensor,
+    places: torch.Tensor,
+    settings: tuple,
+    last: bool = False,
 ) -> torch.Tensor:
     """The gradient with respect to the input of max pooling, into ``gradInput``."""
     dims = len(settings[0])
@@ -114,7 +129,8 @@ def max_pool_backward(
         inside = pooled_sizes(input.shape, settings)[1]
         gradOutput, places = within(gradOutput, inside), within(places, inside)
     gradOutput, input = _plain(gradOutput, dims), _plain(input, dims)
-    return _MAX_BACKWARD[dims](gradOutput, input, *settings, places, grad_input=resized(gradInput, input.shape))
+    into = resized_like(gradInput, input) if last else resized(gradInput, input.shape)
+    return _MAX_BACKWARD[dims](gradOutput, input, *settings, places, grad_input=into)
 
 
 @functools.lru_cache(4096)
@@ -170,7 +186,7 @@ def max_pool_values(output: torch.Tensor, input: torch.Tensor, settings: tuple) 
 
 
 def average_pool_into(
-    output: torch.Tensor, input: torch.Tensor, settings: tuple, count_include_pad: bool
+    output: torch.Tensor, input: torch.Tensor, settings: tuple, count_include_pad: bool, last: bool = False
 ) -> torch.Tensor:
     """Average pooling into ``output``.
 
@@ -179,7 +195,10 @@ def average_pool_into(
     """
     kernel, stride, padding, _, ceil_mode = settings
     size, inside = pooled_sizes(input.shape, settings)
-    resized(output, size)
+    if last:
+        resized_like(output, input, size)
+    else:
+        resized(output, size)
     input = _plain(input, len(kernel))
     rest = (kernel, stride, padding, ceil_mode, count_include_pad, None)
     if size == inside:
@@ -193,13 +212,21 @@ def average_pool_into(
 
 
 def average_pool_backward(
-    gradInput: torch.Tensor, gradOutput: torch.Tensor, input: torch.Tensor, settings: tuple, count_include_pad: bool
+    gradInput: torch.Tensor,
+    gradOutput: torch.Tensor,
+    input: torch.Tensor,
+    settings: tuple,
+    count_include_pad: bool,
+    last: bool = False,
 ) -> torch.Tensor:
     """The gradient with respect to the input of average pooling, into ``gradInput``."""
     kernel, stride, padding, _, ceil_mode = settings
     if ceil_mode:
         gradOutput = within(gradOutput, pooled_sizes(input.shape, settings)[1])
-    resized(gradInput, input.shape)
+    if last:
+        resized_like(gradInput, input)
+    else:
+        resized(gradInput, input.shape)
     gradOutput, input = _plain(gradOutput, len(kernel)), _plain(input, len(kernel))
     return _AVERAGE_BACKWARD[len(kernel)](
         gradOutput, input, kernel, stride, padding, ceil_mode, count_include_pad, None, grad_input=gradInput

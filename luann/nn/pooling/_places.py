@@ -148,7 +148,7 @@ class _MaxPooling(_Windows, _KeepsPlaces):
 
     def _pool(self, input: torch.Tensor) -> torch.Tensor:
         places = None if self._cache is None else self._cache[1]
-        self._cache = input, kernels.max_pool_into(self.output, places, input, self._settings())
+        self._cache = input, kernels.max_pool_into(self.output, places, input, self._settings(), self._last)
         return self.output
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
@@ -156,4 +156,5 @@ class _MaxPooling(_Windows, _KeepsPlaces):
         return self._pool(input)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        return kernels.max_pool_backward(self.gradInput, gradOutput, input, self._places(input.shape), self._settings())
+        places = self._places(input.shape)
+        return kernels.max_pool_backward(self.gradInput, gradOutput, input, places, self._settings(), self._last)

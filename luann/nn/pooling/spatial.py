@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .._kernels import _private, resized
+from .._kernels import _private, lies_last, resized
 from .._object import given, need_size, need_tensor
 from ..module import Module
 from . import _kernels as kernels
@@ -55,7 +55,8 @@ class SpatialMaxPooling(_MaxPooling):
         return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
 
     def _pool(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.train and kernels.max_pool_values(self.output, input, self._settings()):
+        last = self._last and lies_last(input) and input.shape[1] >= kernels.LAST_PLANES
+        if not self.train and not last and kernels.max_pool_values(self.output, input, self._settings()):
             self._cache = input, None
             return self.output
         return super()._pool(input)
@@ -159,14 +160,16 @@ class SpatialAveragePooling(_Windows):
         return (self.kH, self.kW), (self.dH, self.dW), (self.padH, self.padW), (1, 1), self.ceil_mode
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        output = kernels.average_pool_into(self.output, input, self._settings(), self.count_include_pad)
+        output = kernels.average_pool_into(self.output, input, self._settings(), self.count_include_pad, self._last)
         return output if self.divide else output.mul_(self.kW * self.kH)
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         gradInput = self.gradInput
         if gradInput is None:
             return None
-        kernels.average_pool_backward(gradInput, gradOutput, input, self._settings(), self.count_include_pad)
+        kernels.average_pool_backward(
+            gradInput, gradOutput, input, self._settings(), self.count_include_pad, self._last
+        )
         return gradInput if self.divide else gradInput.mul_(self.kW * self.kH)
 
     def __tostring__(self) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from ...types import Storage
 from .._guard import describe
-from .._kernels import resized
+from .._kernels import resized, resized_like
 from .._nested import buffer, buffers
 from .._object import need_size
 from ..module import Module
@@ -43,15 +43,18 @@ class CAddTable(_Elementwise):
         if ip is not None:
             self.inplace = bool(ip)
 
+    def _laid_out(self, buffer: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        return resized_like(buffer, like) if self._last else resized(buffer, like.shape)
+
     def updateOutput(self, input: list[torch.Tensor]) -> torch.Tensor:
         one = input[0]
         if self.inplace:
             output, rest = self.output.set_(one), input[1:]
         elif len(input) > 1:
-            output, rest = resized(self.output, one.shape), input[2:]
+            output, rest = self._laid_out(self.output, one), input[2:]
             torch.add(one, self._fitting(input[1], one), out=output)
         else:
-            return resized(self.output, one.shape).copy_(one)
+            return self._laid_out(self.output, one).copy_(one)
         for tensor in rest:
             output.add_(self._fitting(tensor, one))
         return output
@@ -63,8 +66,8 @@ class CAddTable(_Elementwise):
             for grad in self.gradInput:
                 grad.set_(gradOutput)
         else:
-            for grad in buffers(self.gradInput, input):
-                grad.copy_(self._fitting(gradOutput, grad))
+            for grad, tensor in zip(buffers(self.gradInput, input), input):
+                self._laid_out(grad, tensor).copy_(self._fitting(gradOutput, grad))
         return self.gradInput
 
 
@@ -101,7 +104,12 @@ class CMulTable(_Elementwise):
         return output
 
     def updateGradInput(self, input: list[torch.Tensor], gradOutput: torch.Tensor) -> list[torch.Tensor]:
-        for i, grad in enumerate(buffers(self.gradInput, input)):
+        grads = buffers(self.gradInput, input)
+        if len(grads) == 2 and gradOutput.shape == input[0].shape == input[1].shape:
+            torch.mul(gradOutput, input[1], out=grads[0])
+            torch.mul(gradOutput, input[0], out=grads[1])
+            return self.gradInput
+        for i, grad in enumerate(grads):
             factor = self._fitting(gradOutput, grad)
             for j, tensor in enumerate(input):
                 if j != i:
