@@ -149,3 +149,15 @@ def test_text_that_is_more_than_ascii():
     checkpoint = luann.Table(protos=luann.Table(rnn=char_rnn.rnn(3, 2, 1)), opt=opt, vocab=luann.Table(vocab))
     text = char_rnn.sample(checkpoint, 30, primetext="é")
     assert len(text.encode("utf-8", "surrogateescape")) == 30 and "é" in text
+
+
+@pytest.mark.parametrize("size", [-3, 0, "x", None])
+def test_a_size_that_is_none(size):
+    with pytest.raises(luann.ArgumentError, match="OneHot: outputSize must be a whole number from 1 on"):
+        char_rnn.OneHot(size)
+
+
+@pytest.mark.parametrize("input", [None, [1, 2], "x"])
+def test_indices_that_are_no_tensor(input):
+    with pytest.raises(luann.TensorTypeError, match="OneHot: input must be a tensor"):
+        char_rnn.OneHot(3).forward(input)

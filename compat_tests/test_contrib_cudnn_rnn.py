@@ -347,3 +347,10 @@ def test_on_a_gpu(kind: str) -> None:
     torch.testing.assert_close(cuda.forward(x.cuda()).cpu(), y)
     torch.testing.assert_close(cuda.backward(x.cuda(), g.cuda()).cpu(), grad)
     torch.testing.assert_close(cuda.gradWeight.cpu(), net.gradWeight)
+
+
+@pytest.mark.parametrize("cls", [cudnn.RNNTanh, cudnn.LSTM, cudnn.BGRU])
+@pytest.mark.parametrize("input", [[], [torch.ones(2, 3)], [torch.ones(2, 3), 2], [None, [2]]])
+def test_a_list_that_is_not_of_frames_and_counts(cls: Any, input: list) -> None:
+    with pytest.raises(luann.errors.ShapeError, match=r"\[frames, counts\] that packPaddedSequence made, got"):
+        cls(3, 4, 1).forward(input)

@@ -171,3 +171,26 @@ def test_sharpmask_agrees_with_autograd():
     torch.testing.assert_close(net.parameters()[1], list(grads))
     net.inference(3)
     assert list(net.refs[0].modules[1].size) == [3, 16, fSz, fSz]
+
+
+SIZES = {"iSz": 32, "oSz": 4, "gSz": 8, "batch": 1}
+PLANES = {"km": 16, "ks": 16, "gSz": 8, "batch": 1}
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: deepmask.DeepMask({}), "nn.DeepMask: 'iSz' is missing"),
+        (lambda: deepmask.DeepMask(None), "wants a table of options, got NoneType"),
+        (lambda: deepmask.DeepMask({**SIZES, "gSz": "x"}), "gSz must be a whole number"),
+        (lambda: deepmask.DeepMask({**SIZES, "iSz": 15}), "iSz must be 16 or more, got 15"),
+        (lambda: deepmask.DeepMask(SIZES, "resnet"), "trunk must be a module, got 'resnet'"),
+        (lambda: deepmask.SharpMask({}), "nn.SharpMask: 'km' is missing"),
+        (lambda: deepmask.SharpMask(PLANES), "'dm' is missing"),
+        (lambda: deepmask.SharpMask(PLANES, nn.Linear(1, 1)), "must be a DeepMask"),
+        (lambda: deepmask.SharpMask({**PLANES, "ks": 20}), "multiples of 16, got 16 and 20"),
+    ],
+)
+def test_wrong_arguments(make, match):
+    with pytest.raises(luann.ArgumentError, match=match):
+        make()

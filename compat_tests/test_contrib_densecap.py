@@ -442,3 +442,29 @@ def test_the_whole_model_describes_an_image(tmp_path):
     assert words_again == captions
     with pytest.raises(luann.Error, match="loaded from a file"):
         densecap.DenseCapModel({})
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: densecap.LanguageModel(None), "nn.LanguageModel: wants a table of options"),
+        (lambda: densecap.LanguageModel(WORDS), "'idx_to_token' is missing"),
+        (lambda: densecap.LanguageModel({**WORDS, "rnn_size": "x"}), "rnn_size must be a whole number"),
+        (lambda: densecap.LocalizationLayer(None), "nn.LocalizationLayer: wants a table of options"),
+        (lambda: densecap.LocalizationLayer({}), "nn.LocalizationLayer: 'input_dim' is missing"),
+        (lambda: densecap.LocalizationLayer({**OPTIONS, "field_centers": 3}), "field_centers must be a list of 4"),
+        (
+            lambda: densecap.LocalizationLayer({**OPTIONS, "anchors": torch.ones(3)}),
+            "anchors must be a tensor of 2 x k",
+        ),
+        (lambda: densecap.LocalizationLayer({**OPTIONS, "std": "x"}), "std must be a number"),
+        (lambda: densecap.MakeAnchors(1, 1, 1, 1, None), "nn.MakeAnchors: anchors must be a tensor of 2 x k"),
+        (lambda: densecap.MakeBoxes(1, 1, 1, 1, torch.ones(3)), "nn.MakeBoxes: anchors must be a tensor of 2 x k"),
+        (lambda: densecap.BoxSampler("x"), "nn.BoxSampler: wants a table"),
+        (lambda: densecap.BoxSamplerHelper({"batch_size": 0}), "batch_size must be a whole number"),
+        (lambda: densecap.RegularizeLayer(1, "x"), "gradMul must be a number"),
+    ],
+)
+def test_wrong_arguments(make, match):
+    with pytest.raises(luann.ArgumentError, match=match):
+        make()

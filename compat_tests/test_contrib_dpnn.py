@@ -323,6 +323,28 @@ def test_inception_without_the_last_reductions():
         (lambda: dpnn.NCEModule(3, 4, 2, torch.ones(3)), "4 numbers"),
         (lambda: dpnn.AliasMultinomial(torch.tensor([0.5, -0.5, 1])), "negative"),
         (lambda: dpnn.ReinforceGamma(1).forward(torch.zeros(2)), "positive"),
+        (lambda: dpnn.Clip(2, 1), "maxval must be at least minval, 2, got 1"),
+        (lambda: dpnn.CategoricalEntropy(1, "x"), "minEntropy"),
+        (lambda: dpnn.TotalDropout("x"), "p must be a number"),
+        (lambda: dpnn.SpatialGlimpse([2]), "size must be a number or a list of two"),
+        (lambda: dpnn.SpatialUniformCrop(2, 2, [1]), "list of two numbers"),
+        (lambda: dpnn.SpatialUniformCrop(2, 2, {"min": 1}), "max must be a number"),
+        (lambda: dpnn.SpatialFeatNormalization(None), "mean must be a vector, got NoneType"),
+        (
+            lambda: dpnn.PCAColorTransform(3, None, torch.ones(3)),
+            "eigenVectors must be a tensor of 3 x 3, got NoneType",
+        ),
+        (lambda: dpnn.PCAColorTransform(3, torch.eye(3), [1, 2, 3]), "eigenValues must be a tensor of 3 numbers"),
+        (lambda: dpnn.PCAColorTransform(3, torch.eye(3), torch.ones(3), "x"), "std must be a number"),
+        (lambda: dpnn.SimpleColorTransform(3, None), "range must be a tensor of 3 numbers"),
+        (lambda: dpnn.SimpleColorTransform("x", torch.ones(3)), "inputChannels"),
+        (lambda: dpnn.NCEModule(3, 2, 2, -torch.ones(2)), "unigrams must be .* from 0 on, not all 0, got a 2 torch"),
+        (lambda: dpnn.NCEModule(3, 2, 2, torch.zeros(2)), "not all 0"),
+        (lambda: dpnn.NCEModule(3, 2, 2, torch.ones(2), "x"), "Z must be a number"),
+        (lambda: dpnn.ReinforceNormal("x"), "stdev must be a number"),
+        (lambda: dpnn.VRClassReward(None), "nn.VRClassReward: module must be a module"),
+        (lambda: dpnn.VRClassReward(nn.Tanh(), "x"), "scale must be a number"),
+        (lambda: dpnn.BinaryClassReward(nn.Tanh(), 1, "x"), "there must be a criterion, got str"),
     ],
 )
 def test_wrong_arguments(make, match):
@@ -419,3 +441,50 @@ def test_logistic_regression():
         criterion.forward(randn(2, 2), randn(2, 2))
     with pytest.raises(luann.ShapeError):
         dpnn.SpatialBinaryLogisticRegression().forward(randn(2, 2, 2), randn(2, 2, 2))
+
+
+@pytest.mark.parametrize("make", [dpnn.CategoricalEntropy, dpnn.ReinforceCategorical])
+@pytest.mark.parametrize("input", [None, [1], "x"])
+def test_an_input_that_is_no_tensor(make, input):
+    with pytest.raises(luann.TensorTypeError, match=f"nn.{make.__name__}: input must be a tensor"):
+        make().forward(input)
+
+
+@pytest.mark.parametrize("input", [None, [None, None], [torch.ones(2, 3), [1, 2]], torch.ones(2, 3)])
+def test_an_input_of_NCEModule_that_is_no_pair(input):
+    with pytest.raises(luann.ShapeError, match="wanted a list of N x 3 and N targets, got"):
+        dpnn.NCEModule(3, 4, 2, torch.ones(4)).forward(input)
+
+
+@pytest.mark.parametrize("batchnoise", [True, False])
+@pytest.mark.parametrize("wrong", [0, 5, -1])
+def test_classes_that_are_not_there(batchnoise, wrong):
+    module = dpnn.NCEModule(3, 4, 2, torch.ones(4))
+    module.batchnoise = batchnoise
+    with pytest.raises(luann.ArgumentError, match=f"a target is {wrong}: classes count from 1 to 4"):
+        module.forward([torch.ones(2, 3), torch.tensor([1, wrong])])
+
+
+@pytest.mark.parametrize(
+    ("module", "input"),
+    [
+        (dpnn.SpatialGlimpse(2, 2), [torch.rand(2, 3, 8, 8), torch.tensor([[0.0, 0.5], [-1, 1]])]),
+        (dpnn.SpatialGlimpse(2, 2), [torch.rand(3, 8, 8), torch.tensor([0.0, 0.5])]),
+        (dpnn.ReinforceNormal(), [torch.rand(2, 3), torch.rand(2, 3) + 1]),
+        (dpnn.ReinforceGamma(), [torch.rand(2, 3) + 1, torch.rand(2, 3) + 1]),
+    ],
+)
+def test_backward_after_clearState(module, input, tmp_path):
+    def gradients(module):
+        luann.manualSeed(1)
+        gradOutput = torch.ones_like(module.forward(input))
+        if isinstance(module, dpnn.Reinforce):
+            module.reinforce(torch.ones(2))
+        return [grad.clone() for grad in module.backward(input, gradOutput)]
+
+    module.float()
+    input = [t.float() for t in input]
+    wanted = gradients(module)
+    luann.save(tmp_path / "cleared.t7", module.clearState())
+    for cleared in module, luann.load(tmp_path / "cleared.t7"):
+        torch.testing.assert_close(gradients(cleared), wanted)

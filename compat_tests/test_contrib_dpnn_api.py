@@ -5,6 +5,7 @@ A record holds the Lua text (``lua``) and what it returned.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -440,8 +441,29 @@ def test_settings_of_a_module_go_first():
 
 
 def test_a_net_that_does_not_go_backward_cannot_be_saved(tmp_path):
-    with pytest.raises(luann.ArgumentError, match="function"):
-        luann.save(tmp_path / "net.t7", mlp().dontBackward())
+    net, x = mlp().dontBackward(), torch.ones(1, 3)
+    assert trained(pickle.loads(pickle.dumps(net.clone())), x).backward(x, net.forward(x)) is None
+    with pytest.raises(luann.ArgumentError, match=r"call dontBackward\(False\) on the module before it is saved"):
+        luann.save(tmp_path / "net.t7", net)
+    luann.save(tmp_path / "net.t7", net.dontBackward(False))
+    assert luann.load(tmp_path / "net.t7").backward(x, net.forward(x)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "match"),
+    [
+        ("gradParamClip", ("x",), "nn.Sequential: cutoffNorm must be a number, got str"),
+        ("gradParamClip", (None,), "cutoffNorm"),
+        ("weightDecay", (None,), "wdFactor must be a number, got NoneType"),
+        ("weightDecay", (1, "x"), "wdMinDim"),
+        ("updateGradParameters", (None,), "momFactor must be a number, got NoneType"),
+        ("updateGradParameters", (0.9, "x"), "momDamp"),
+        ("maxParamNorm", ("x",), "maxOutNorm"),
+    ],
+)
+def test_settings_that_are_no_numbers(method, arguments, match):
+    with pytest.raises(luann.ArgumentError, match=match):
+        getattr(mlp(), method)(*arguments)
 
 
 def test_fromBatch_checks():

@@ -132,3 +132,23 @@ def test_regions_are_pooled_as_the_kernel_does(v2):
     outside = module.forward([features, torch.tensor([[1.0, 90, 90, 99, 99]])])
     assert not outside.any()
     assert not module.backward([features, torch.tensor([[1.0, 90, 90, 99, 99]])], outside + 1)[0].any()
+
+
+@pytest.mark.parametrize("pyramid", [(), ([],), ([[1]],), (3,), ("xy",), ([2, 2], 3)])
+def test_grids_that_are_none(pyramid):
+    with pytest.raises(luann.ArgumentError, match="pyramid must be lists of a width and a height, got"):
+        inn.SpatialPyramidPooling(*pyramid)
+
+
+def test_wrong_arguments():
+    for make in inn.SpatialSameResponseNormalization, inn.LocalResponseNormalization:
+        with pytest.raises(luann.ArgumentError, match="size must be a whole number"):
+            make("x")
+    with pytest.raises(luann.ArgumentError, match="mean must be an image"):
+        inn.MeanSubtraction(None)
+
+
+@pytest.mark.parametrize("image", [-1, 0, 2])
+def test_regions_of_an_image_that_is_not_there(image):
+    with pytest.raises(luann.ShapeError, match=f"a region is of image {image} of 1: they count from 1"):
+        inn.ROIPooling(2, 2).forward([torch.randn(1, 3, 6, 6), torch.tensor([[image, 1, 1, 4.0, 4]])])

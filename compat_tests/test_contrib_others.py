@@ -291,3 +291,31 @@ def test_msdnet_agrees_with_autograd(prune, tmp_path):
     assert type(again) is msdnet.JointTrainModule
     torch.testing.assert_close(again.forward(x), net.forward(x))
     assert str(again).startswith("JointTrainModule {\n  {input}\n    |`-> (1): nn.Sequential {")
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: densenet.DenseConnectLayerCustom(4, {}), "nn.DenseConnectLayerCustom: 'growthRate' is missing"),
+        (lambda: densenet.DenseConnectLayerCustom(0, {"growthRate": 2}), "nChannels must be a whole number"),
+        (lambda: msdnet.JointTrain(nn.Linear(1, 1), OPTIONS), "nn.JointTrain: nChannels must be a whole number"),
+        (lambda: msdnet.JointTrain(4, None), "nn.JointTrain: wants a table of options"),
+        (lambda: msdnet.JointTrainModule(4, {**OPTIONS, "stepmode": "odd"}), "stepmode must be even or lin_grow"),
+        (lambda: msdnet.JointTrainModule(4, {**OPTIONS, "dataset": "mnist"}), "cifar100 or imagenet, got 'mnist'"),
+        (lambda: msdnet.JointTrainModule(4, {**OPTIONS, "prune": 3}), "prune must be min or max, got 3"),
+        (lambda: msdnet.MSDNet_Layer(4, 4, {**OPTIONS, "bnFactor": [1]}), "bnFactor must be a list of 3 entries"),
+        (lambda: msdnet.MSDNet_Layer(4, 4, {**OPTIONS, "joinType": "sum"}), "joinType must be concat or add"),
+        (lambda: msdnet.MSDNet_Layer_first(4, 4, {}), "'nScales' is missing"),
+        (lambda: msdnet.MSDNet_Layer_initial(4, {"nScales": 1}), "'grFactor' is missing"),
+        (lambda: multipathnet.BBoxNorm(1, 2), "mean must be a tensor of 1 x 4, got 1"),
+        (lambda: multipathnet.BBoxNorm(torch.ones(4), torch.ones(3)), "std must be a tensor of 1 x 4, got 3 torch"),
+        (lambda: multipathnet.ModeSwitch(1, 2), "train_module must be a module, got 1"),
+        (lambda: multipathnet.ModeSwitch(nn.Tanh(), nn.Tanh), "test_module must be a module"),
+        (lambda: multipathnet.NoBackprop(1), "inner must be a module"),
+        (lambda: multipathnet.ContextRegion("x"), "scale must be a number"),
+        (lambda: multipathnet.SequentialSplitBatch("x"), "size must be a whole number from 1 on, got 'x'"),
+    ],
+)
+def test_wrong_arguments(make, match):
+    with pytest.raises(luann.ArgumentError, match=match):
+        make()

@@ -371,3 +371,28 @@ def test_a_linear_layer_of_the_first_version_loses_its_bias_of_zeros() -> None:
     assert type(loaded) is rnn.LinearNoBias and loaded.bias is None and len(loaded.parameters()[0]) == 1
     x = torch.randn(4, 3)
     close(loaded.forward(x), x @ old.weight.t())
+
+
+@pytest.mark.parametrize(("index", "got"), [(4, "from 4 to 4"), (-1, "from -1 to -1")])
+def test_indices_beyond_a_table_with_a_vector_of_zeros(index: int, got: str) -> None:
+    table = rnn.LookupTableMaskZero(3, 2)
+    with pytest.raises(luann.ShapeError, match=f"wanted indices from 0 to 3, got some {got}"):
+        table.forward(torch.tensor([index]))
+    assert table.forward(torch.tensor([0, 3])).ne(0).any(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("make", [rnn.SequencerCriterion, rnn.RepeaterCriterion])
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize("input", [torch.tensor(1.0), None, "x"])
+def test_inputs_that_are_no_steps(make: Any, method: str, input: Any) -> None:
+    with pytest.raises(luann.ShapeError, match=f"^nn.{make.__name__}: wanted a list of steps, or a tensor of them"):
+        getattr(make(nn.MSECriterion()), method)(input, torch.zeros(2))
+
+
+def test_errors_name_the_class_once() -> None:
+    layer, x = rnn.SeqLSTM(2, 3), seq(4, 2, 2)
+    grad = layer.forward(x)
+    with pytest.raises(luann.ArgumentError, match=r"^nn\.SeqLSTM: backward takes"):
+        layer.backward(x, grad, 2)
+    with pytest.raises(luann.ArgumentError, match=r"^nn\.SequencerCriterion: wanted a tensor of 3 targets"):
+        rnn.SequencerCriterion(nn.MSECriterion()).forward(torch.ones(3, 2), torch.ones(2, 2))

@@ -484,3 +484,44 @@ def test_artistic_style_loss_criterion():
         adain.ArtisticStyleLossCriterion(encoder(), {"content": ["relu9"]}, {"content": 1})
     with pytest.raises(luann.ArgumentError, match="one content layer"):
         adain.ArtisticStyleLossCriterion(encoder(), {"style": ["tanh1"]}, {"style": 1})
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        *(texture_nets.TVLoss, texture_nets.ContentLoss, fast_neural_style.TotalVariation),
+        *(fast_neural_style.ContentLoss, fast_neural_style.StyleLoss, fast_neural_style.DeepDreamLoss),
+        *(neural_style.ContentLoss, neural_style.StyleLoss),
+        *(adain.TVLossModule, adain.ContentLossModule, adain.StyleINLossModule),
+    ],
+)
+def test_a_strength_that_is_no_number(cls):
+    with pytest.raises(luann.ArgumentError, match=f"{cls.__name__}: strength must be a number, got str"):
+        cls("x")
+
+
+def perceptual(**options):
+    return fast_neural_style.PerceptualCriterion({"cnn": nn.Sequential().add(nn.Tanh()), **options})
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: fast_neural_style.PerceptualCriterion(None), "nn.PerceptualCriterion: wants a table of options"),
+        (lambda: fast_neural_style.PerceptualCriterion({}), "'cnn' is missing"),
+        (lambda: perceptual(cnn=3), "cnn must be a module, got 3"),
+        (lambda: perceptual(content_layers=3), "content_layers must be a list, got 3"),
+        (lambda: perceptual(style_layers=[1], style_weights=[]), "style_weights must be a list of 1 entries"),
+        (lambda: fast_neural_style.TotalVariation(None), "strength must be a number, got NoneType"),
+        (lambda: fast_neural_style.ShaveImage(-3), "size must be a whole number from 0 on, got -3"),
+        (lambda: fast_neural_style.DeepDreamLoss(1, "x"), "max_grad must be a number"),
+        (lambda: texture_nets.NoiseFill("x"), "num_noise_channels must be a whole number from 0 on, got 'x'"),
+        (lambda: texture_nets.TextureLoss(1, None), "target must be a tensor of C x C, got NoneType"),
+        (lambda: texture_nets.TextureLoss("x", torch.eye(2)), "strength must be a number"),
+        (lambda: adain.ArtisticStyleLossCriterion("x"), "cnn must be a module"),
+        (lambda: adain.ArtisticStyleLossCriterion(nn.Sequential(), {}, "x"), "weights must be a table, got 'x'"),
+    ],
+)
+def test_wrong_arguments(make, match):
+    with pytest.raises(luann.ArgumentError, match=match):
+        make()

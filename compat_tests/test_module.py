@@ -573,3 +573,30 @@ def test_no_class_has_an_attribute_of_the_name_of_a_slot():
     for cls in classes:
         classes += cls.__subclasses__()
         assert not slots & cls.__dict__.keys(), cls
+
+
+@pytest.mark.parametrize("input", [None, "text", [torch.ones(2)]])
+@pytest.mark.parametrize("layer", [nn.Linear(2, 2), nn.Tanh(), nn.SpatialConvolution(1, 1, 1, 1), nn.Mean(1), nn.BatchNormalization(2)])
+def test_something_else_than_a_tensor_is_named(layer, input):
+    with pytest.raises(luann.Error, match="tensor.* got|wanted .* got"):
+        layer.forward(input)
+
+
+def test_a_module_that_was_saved_without_output_says_so():
+    layer = nn.Linear(2, 2)
+    layer.output = None
+    with pytest.raises(luann.Error, match=r"has no output, as if saved without: set module.output"):
+        layer.forward(torch.ones(1, 2))
+
+
+def test_a_criterion_may_have_no_target():
+    class Size(nn.Criterion):
+        def updateOutput(self, input, target):
+            assert target is None
+            return input.abs().sum().item()
+
+        def updateGradInput(self, input, target):
+            return input.sign()
+
+    assert Size().forward(torch.tensor([-2.0, 1.0])) == 3
+    assert Size().backward(torch.tensor([-2.0, 1.0])).tolist() == [-1, 1]

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import torch
 
 from . import nn, nngraph
-from .errors import ArgumentError, ModuleError, ShapeError
+from .errors import ArgumentError, ModuleError, ShapeError, TensorTypeError
 from .nn import _kernels as kernels
 from .nn._guard import describe
 from .nn._pointwise import Pointwise
@@ -25,6 +25,7 @@ from .nn.convolution._base import _Convolution
 from .nn.pooling._kernels import LAST_PLANES, pooled_sizes
 from .nngraph.graph import entries
 from .t7 import register_payload
+from .types import typename
 
 Step = Callable[[Any], Any]
 
@@ -78,6 +79,10 @@ class Frozen(nn.Module):
             return mine.set_(result)
         self.output = result
         return result
+
+    def _diagnose(self, input: Any) -> None:
+        if isinstance(input, torch.Tensor) and typename(input) != self._type:
+            raise TensorTypeError(f"the net was frozen as {self._type}, the input is a {typename(input)}: convert that")
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> NoReturn:
         raise ModuleError("a frozen net computes outputs only: call backward on the net that it was made from")

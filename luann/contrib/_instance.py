@@ -91,7 +91,7 @@ class _InstanceNormalization(nn.Module):
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> Any:
         bn = self.bn
         if bn is None:
-            raise ModuleError(f"{self._typename}: forward must come before backward")
+            raise ModuleError("forward must come before backward")
         gradOutput = self._sized(gradOutput, input.shape)
         bn.zeroGradParameters()
         gradInput = bn.backward(self._planes(input), self._planes(gradOutput))

@@ -136,7 +136,7 @@ class _Sequence(Module):
             return resized(state, (batch, self._width(name))).zero_()
         steps = getattr(self, self._carried[name])
         if steps is None or not steps.numel():
-            raise ModuleError(f"{self._typename} remembers, but its buffers were cleared: nothing to go on from")
+            raise ModuleError("the states are remembered, but the buffers were cleared: nothing to go on from")
         last = steps.select(self._time, -1)
         if last.shape[0] != batch:
             raise ShapeError(f"the remembered states are of a batch of {last.shape[0]}, got one of {batch}")
@@ -161,7 +161,7 @@ class _Sequence(Module):
         """
         self.recompute_backward = False
         if scale != 1:
-            raise ArgumentError(f"{self._typename}: backward takes no scale but 1, got {scale}")
+            raise ArgumentError(f"backward takes no scale but 1, got {scale}")
         states, x = self._parts(input)
         self._want(gradOutput.shape == self.output.shape, f"a gradOutput of {_by(self.output.shape)}", gradOutput)
         gradOutput = self._inner(gradOutput)

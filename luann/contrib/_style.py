@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..nn._kernels import resized
+from ..nn._object import need_number
 from ..nn.identity import _HandingOn, handed_on
 
 
@@ -20,6 +21,11 @@ class _Loss(_HandingOn):
     loss: float = 0
     normalize: Any = False
     crit: Any
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        need_number(self, strength=strength)
+        self.strength = strength
 
     def _passed(self, gradOutput: torch.Tensor) -> torch.Tensor:
         """Hand gradOutput on."""
@@ -45,6 +51,7 @@ class _TotalVariation(_HandingOn):
 
     def __init__(self, strength: float) -> None:
         super().__init__()
+        need_number(self, strength=strength)
         self.strength = strength
         self.x_diff, self.y_diff = torch.empty(0), torch.empty(0)
 

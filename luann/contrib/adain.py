@@ -11,9 +11,10 @@ from ..errors import ArgumentError, ModuleError
 from ..nn._guard import describe
 from ..nn._kernels import resized
 from ..nn._nested import buffer
-from ..nn._object import given
+from ..nn._object import given, need_number
 from ..nn.identity import handed_on
 from ._instance import _Training
+from ._needs import need_module, refuse
 from ._style import _Loss
 
 __all__ = [
@@ -66,7 +67,7 @@ class InstanceNormalization(_Training):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> Any:
         if self.disabled:
-            raise ModuleError(f"{self._typename} is disabled, and then has no backward pass")
+            raise ModuleError("the module is disabled, and then has no backward pass")
         return super().updateGradInput(input, gradOutput)
 
 
@@ -158,8 +159,7 @@ class TVLossModule(_Loss):
     """
 
     def __init__(self, strength: float | None = None) -> None:
-        super().__init__()
-        self.strength = given(strength, 1)
+        super().__init__(given(strength, 1))
         self.crit = TVLossCriterion()
         self.loss = 0
 
@@ -188,9 +188,8 @@ class ContentLossModule(_Loss):
     def __init__(
         self, strength: float | None = None, normalize: bool | None = None, nChannel: int | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(given(strength, 1))
         self.normalize = bool(normalize)
-        self.strength = given(strength, 1)
         self.loss = 0
         if nChannel is not None:
             self.nC = nChannel
@@ -243,9 +242,8 @@ class StyleINLossModule(_Loss):
     def __init__(
         self, strength: float | None = None, normalize: bool | None = None, nChannel: int | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(given(strength, 1))
         self.normalize = bool(normalize)
-        self.strength = given(strength, 1)
         self.mean_loss = self.std_loss = self.loss = 0
         if nChannel is not None:
             self.nC = nChannel
@@ -321,7 +319,12 @@ class ArtisticStyleLossCriterion(nn.Criterion):
 
     def __init__(self, cnn: Any, layers: Any = None, weights: Any = None, normalize: bool | None = None) -> None:
         super().__init__()
+        need_module(self, cnn=cnn)
+        for name, table in (("layers", given(layers, {})), ("weights", given(weights, {}))):
+            if not isinstance(table, dict):
+                refuse(self, name, "a table", table)
         strengths = {kind: (weights or {}).get(kind) or 0 for kind in ("content", "style", "tv")}
+        need_number(self, **strengths)
         wanted = {kind: list((layers or {}).get(kind) or []) if strengths[kind] > 0 else [] for kind in _LOSSES}
         if len(wanted["content"]) != 1:
             raise ArgumentError(f"{self._typename}: there must be one content layer, with a weight above 0")

@@ -18,6 +18,7 @@ import torch
 from .. import nn, random
 from ..errors import ArgumentError
 from ..nn._kernels import resized
+from ..nn._object import need_size, need_tensor
 
 __all__ = ["OneHot", "clone_many_times", "combine_all_parameters", "gru", "lstm", "rnn", "sample"]
 
@@ -35,6 +36,7 @@ class OneHot(nn.Module, typename="OneHot"):
 
     def __init__(self, outputSize: int) -> None:
         super().__init__()
+        need_size(self, outputSize=outputSize)
         self.outputSize = outputSize
         self._eye = torch.eye(outputSize)
 
@@ -45,7 +47,7 @@ class OneHot(nn.Module, typename="OneHot"):
         return output.copy_(self._eye.index_select(0, input.long() - 1))
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(input.dim() == 1, "a vector of indices", input)
+        self._want(need_tensor(input).dim() == 1, "a vector of indices", input)
         wrong = input[(input < 1) | (input > self.outputSize)]
         if wrong.numel():
             raise ArgumentError(f"an index is {wrong[0].item()}: they count from 1 to {self.outputSize}")
@@ -101,7 +103,9 @@ def gru(input_size: int, rnn_size: int, n: int, dropout: float = 0) -> nn.Module
 
 
 def rnn(input_size: int, rnn_size: int, n: int, dropout: float = 0) -> nn.Module:
-    """One step of plain layers, with tanh: from ``[x, h1, ...]`` to ``[h1, ..., log-probabilities]``; see :func:`lstm`."""
+    """One step of plain layers, with tanh: from ``[x, h1, ...]`` to ``[h1, ..., log-probabilities]``; see
+    :func:`lstm`.
+    """
     inputs = [nn.Identity()() for _ in range(1 + n)]
     outputs: list = []
     for prev_h in inputs[1:]:

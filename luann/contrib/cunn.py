@@ -164,7 +164,7 @@ class DataParallelTable(Container):
     def _replicas(self) -> _Replicas | None:
         """What runs the net on several devices; ``None`` if it runs on one."""
         if not self.modules:
-            raise ModuleError(f"{self._typename} has no module: call add(module, gpus)")
+            raise ModuleError("it has no module: call add(module, gpus)")
         if self._cache is None:
             devices = self._devices()
             several = len(devices) > 1

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import ArgumentError
 from ..nn._kernels import resized
+from ..nn._object import need_size
 from ..nn.container import Container, Sequential
 from ..nn.convert import Copy
 from ..nn.dropout import Dropout
@@ -25,6 +26,7 @@ from ..nn.transfer import Threshold
 from ..nn.upsampling import SpatialUpSamplingNearest
 from ..t7 import load
 from ..table import Table
+from ._needs import need_module, option, refuse
 from .cudnn import ReLU, SpatialConvolution
 from .inn import SpatialConstAffine
 from .nnx import SpatialReSamplingEx
@@ -150,9 +152,14 @@ class DeepMask(_Parts):
     def __init__(self, config: dict, trunk: Any = None) -> None:
         super().__init__()
         del self.modules  # the project does not call the constructor of its base
-        self.fSz = config["iSz"] // 16
-        batch, features = config["batch"], 128 * self.fSz * self.fSz
+        iSz, batch, oSz, gSz = (option(self, config, name) for name in ("iSz", "batch", "oSz", "gSz"))
+        need_size(self, iSz=iSz, batch=batch, oSz=oSz, gSz=gSz)
+        self.fSz = iSz // 16
+        if not self.fSz:
+            refuse(self, "iSz", "16 or more", iSz)
+        features = 128 * self.fSz * self.fSz
         trunk = load("pretrained/resnet-50.t7") if trunk is None else trunk
+        need_module(self, trunk=trunk)
         BNtoFixed(trunk, True)
         for _ in range(4):
             trunk.remove()
@@ -164,7 +171,6 @@ class DeepMask(_Parts):
                     module.reset()
         updatePadding(trunk, SpatialSymmetricPadding)
         self.trunk = trunk
-        oSz, gSz = config["oSz"], config["gSz"]
         self.maskBranch = Sequential().add(Sequential().add(Linear(512, oSz * oSz)))
         if gSz > oSz:
             enlarged = SpatialReSamplingEx({"owidth": gSz, "oheight": gSz, "mode": "bilinear"})
@@ -212,21 +218,24 @@ class SharpMask(_Parts):
     def __init__(self, config: dict, deepmask: DeepMask | None = None) -> None:
         super().__init__()
         del self.modules
-        self.km, self.ks = config["km"], config["ks"]
-        if min(self.km, self.ks) < 16 or self.km % 16 or self.ks % 16:
+        self.km, self.ks, batch, gSz = (option(self, config, name) for name in ("km", "ks", "batch", "gSz"))
+        need_size(self, km=self.km, ks=self.ks, batch=batch, gSz=gSz)
+        if self.km % 16 or self.ks % 16:
             raise ArgumentError(f"{self._typename}: km and ks are multiples of 16, got {self.km} and {self.ks}")
         self.skpos = [8, 6, 5, 3]
         self.inps: list = []
-        deepmask = load(f"{config['dm']}/model.t7")["model"] if deepmask is None else deepmask
+        deepmask = load(f"{option(self, config, 'dm')}/model.t7")["model"] if deepmask is None else deepmask
+        if not isinstance(deepmask, DeepMask):
+            refuse(self, "deepmask", "a DeepMask", deepmask)
         self.trunk, self.scoreBranch = deepmask.trunk, deepmask.scoreBranch
         self.maskBranchDM, self.fSz = deepmask.maskBranch, deepmask.fSz
-        self.neths, self.netvs = self._horizontal(), self._vertical(config["batch"])
+        self.neths, self.netvs = self._horizontal(), self._vertical(batch)
         self.refs = Table({0: self.netvs[0]})
         for i, neth in enumerate(self.neths, 1):
             branches = ParallelTable().add(neth).add(self.netvs[i])
             self.refs[i] = Sequential().add(branches).add(CAddTable(True)).add(ReLU()).add(SpatialUpSamplingNearest(2))
         final, planes = self.refs[len(self.neths)], self.km // 2 ** len(self.neths)
-        _mirrored_convolution(final, planes, 1).add(View(config["batch"], config["gSz"] ** 2))
+        _mirrored_convolution(final, planes, 1).add(View(batch, gSz**2))
 
     def _vertical(self, batch: int) -> Table:
         """The nets on the way down, from 0."""

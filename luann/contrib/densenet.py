@@ -8,7 +8,9 @@ import torch
 
 from ..nn._kernels import resized
 from ..nn._nested import buffer
+from ..nn._object import need_size
 from ..nn.container import Container, Sequential
+from ._needs import option
 from .cudnn import ReLU, SpatialBatchNormalization, SpatialConvolution
 
 __all__ = ["DenseConnectLayerCustom"]
@@ -44,8 +46,9 @@ class DenseConnectLayerCustom(_Braced):
     def __init__(self, nChannels: int, opt: dict) -> None:
         super().__init__()
         self.train = True
+        growth = option(self, opt, "growthRate")
+        need_size(self, nChannels=nChannels, growthRate=growth)
         self.opt = opt
-        growth = opt["growthRate"]
         norm = SpatialBatchNormalization(nChannels)
         setattr(norm, "__shareGradInputKey", "first")
         self.net1 = Sequential().add(norm).add(ReLU(True))

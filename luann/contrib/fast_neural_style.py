@@ -13,6 +13,7 @@ from ..errors import ArgumentError
 from ..nn._kernels import resized
 from ..nn._object import given, need_number
 from ._instance import _Training
+from ._needs import listed, need_count, need_module, option
 from ._style import _Loss, _TotalVariation
 
 __all__ = [
@@ -67,7 +68,7 @@ class ShaveImage(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        need_number(self, size=size)
+        need_count(self, size=size)
         self.size = size
 
     def _middle(self, images: torch.Tensor) -> torch.Tensor:
@@ -163,8 +164,7 @@ class _Switched(_Loss):
     mode = "none"
 
     def __init__(self, strength: float | None, loss_type: str | None) -> None:
-        super().__init__()
-        self.strength = given(strength, 1)
+        super().__init__(given(strength, 1))
         self.loss = 0
         self.target = torch.empty(0)
         self.mode = "none"
@@ -268,9 +268,9 @@ class DeepDreamLoss(_Loss):
     """
 
     def __init__(self, strength: float | None = None, max_grad: float | None = None) -> None:
-        super().__init__()
-        self.strength = given(strength, 1e-5)
+        super().__init__(given(strength, 1e-5))
         self.max_grad = given(max_grad, 100)
+        need_number(self, max_grad=self.max_grad)
         self.clipped = torch.empty(0)
         self.loss = 0
 
@@ -297,9 +297,8 @@ class PerceptualCriterion(nn.Criterion):
 
     def __init__(self, args: Any) -> None:
         super().__init__()
-        if args.get("cnn") is None:
-            raise ArgumentError(f"{self._typename}: the table must hold a net as cnn")
-        self.net = args["cnn"]
+        self.net = option(self, args, "cnn")
+        need_module(self, cnn=self.net)
         self.net.evaluate()
         loss_type, agg_type = args.get("loss_type"), args.get("agg_type")
         self.content_loss_layers = self._placed(args, "content", lambda w: ContentLoss(w, loss_type))
@@ -313,10 +312,8 @@ class PerceptualCriterion(nn.Criterion):
         return "style_loss_layers" in fields and "content_loss_layers" in fields
 
     def _placed(self, args: Any, kind: str, make: Any) -> list:
-        places = args.get(f"{kind}_layers") or []
-        weights = args.get(f"{kind}_weights") or []
-        if len(weights) < len(places):
-            raise ArgumentError(f"{self._typename}: {len(places)} {kind}_layers, but {len(weights)} {kind}_weights")
+        places = listed(self, args, f"{kind}_layers", 0, [])
+        weights = listed(self, args, f"{kind}_weights", len(places), [])
         layers = [make(weight) for weight in weights[: len(places)]]
         for place, layer in zip(places, layers):
             insert_after(self.net, place, layer)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .. import random
-from ..errors import ModuleError
+from ..errors import ModuleError, ShapeError
 from ..nn import Contiguous, utils
 from ..nn._kernels import resized
 from ..nn._nested import buffer
@@ -26,6 +26,7 @@ from ..nn.pooling import SpatialAveragePooling as _AveragePooling
 from ..nn.pooling import SpatialMaxPooling as _MaxPooling
 from ..nn.shaping import View
 from ..nn.table import CDivTable, ConcatTable
+from ._needs import need_shape, refuse
 
 __all__ = [
     "ConstAffine",
@@ -109,7 +110,7 @@ class MeanSubtraction(Module, typename="inn.MeanSubtraction"):
 
     def __init__(self, mean: torch.Tensor) -> None:
         super().__init__()
-        self._want(isinstance(mean, torch.Tensor) and mean.dim() in (3, 4), "an image, or a batch of one", mean)
+        need_shape(self, "an image, or a batch of one", (-1, -1, -1), (-1, -1, -1, -1), mean=mean)
         self.mean = mean
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
@@ -123,6 +124,10 @@ class MeanSubtraction(Module, typename="inn.MeanSubtraction"):
         return gradOutput  # the field stays empty, and backward() returns that: as in the rock
 
 
+def _is_list(value: Any = None) -> bool:
+    return isinstance(value, (list, tuple))
+
+
 class SpatialPyramidPooling(Concat, typename="inn.SpatialPyramidPooling"):
     """The maxima of several grids of windows over the whole image, one after the other.
 
@@ -134,7 +139,10 @@ class SpatialPyramidPooling(Concat, typename="inn.SpatialPyramidPooling"):
 
     def __init__(self, *pyramid: Any) -> None:
         super().__init__(1)
-        self.pyr = list(pyramid[0]) if isinstance(pyramid[0][0], (list, tuple)) else list(pyramid)
+        grids = pyramid[0] if len(pyramid) == 1 and _is_list(pyramid[0]) and _is_list(*pyramid[0][:1]) else pyramid
+        if not grids or not all(_is_list(grid) and len(grid) == 2 for grid in grids):
+            refuse(self, "pyramid", "lists of a width and a height", list(pyramid))
+        self.pyr = list(grids)
         for width, height in self.pyr:
             flat = View(-1).setNumInputDims(3)
             self.add(Sequential().add(SpatialAdaptiveMaxPooling(width, height)).add(flat).add(Contiguous()))
@@ -212,6 +220,8 @@ class SpatialSameResponseNormalization(Sequential, typename="inn.SpatialSameResp
         self.size = size = given(size, 3)  # type: ignore[method-assign]  # the rock's name for it
         self.alpha = given(alpha, 5e-5)
         self.beta = given(beta, 0.75)
+        need_size(self, size=size)
+        need_number(self, alpha=self.alpha, beta=self.beta)
         below = _denominator(size, self.alpha, self.beta, [Square()], size // 2)
         self.add(ConcatTable().add(Identity()).add(below)).add(CDivTable())
 
@@ -227,6 +237,8 @@ class LocalResponseNormalization(Module, typename="inn.LocalResponseNormalizatio
         self.size = given(size, 3)
         self.alpha = given(alpha, 5e-5)
         self.beta = given(beta, 0.75)
+        need_size(self, size=self.size)
+        need_number(self, alpha=self.alpha, beta=self.beta)
         pad = self.size // 2
         squared = [SpatialZeroPadding(pad, pad, pad, pad), Power(2)]
         below = _denominator(self.size, self.alpha, self.beta, squared, 0)
@@ -347,6 +359,15 @@ class ROIPooling(Module, typename="inn.ROIPooling"):
         begin, end = bounds[:, :-1], bounds[:, 1:]
         begin, end = (_rounded(begin), _rounded(end)) if self.v2 else (begin.floor(), end.ceil())
         return tuple((b + first.unsqueeze(1)).clamp_(0, size).long() for b in (begin, end))
+
+    def _diagnose(self, input: Any) -> None:
+        fits = isinstance(input, (list, tuple)) and len(input) == 2 and all(isinstance(t, torch.Tensor) for t in input)
+        self._want(fits, "a list of features and regions", input)
+        features, regions = input
+        images = regions[:, 0].long()
+        wrong = images[(images < 1) | (images > len(features))]
+        if wrong.numel():
+            raise ShapeError(f"a region is of image {wrong[0].item()} of {len(features)}: they count from 1")
 
     def updateOutput(self, input: list[torch.Tensor]) -> torch.Tensor:
         features, regions = input

@@ -14,12 +14,13 @@ import torch
 
 from ..errors import ArgumentError
 from ..nn._nested import buffer
-from ..nn._object import given
+from ..nn._object import given, need_number, need_size
 from ..nn.container import Sequential
 from ..nn.identity import Identity
 from ..nn.linear import Linear
 from ..nn.shaping import Reshape
 from ..nn.table import CAddTable, JoinTable, ParallelTable
+from ._needs import listed, option, refuse
 from .cudnn import ReLU, SpatialAveragePooling, SpatialBatchNormalization, SpatialConvolution, SpatialFullConvolution
 from .densenet import _Braced
 
@@ -49,6 +50,16 @@ def _joined(*paths: Any) -> Sequential:
     for path in paths:
         branches.add(path)
     return Sequential().add(branches).add(JoinTable(2))
+
+
+def _checked(cls: object, opt: Any, nChannels: int, *factors: str) -> int:
+    """``nScales``, after a look at ``nChannels`` and at the options ``factors``, lists of a number for each scale."""
+    scales = option(cls, opt, "nScales")
+    need_size(cls, nChannels=nChannels, nScales=scales)
+    for name in factors:
+        for factor in listed(cls, opt, name, scales):
+            need_size(cls, **{name: factor})
+    return scales
 
 
 class _Chain(_Braced):
@@ -98,9 +109,11 @@ class MSDNet_Layer_first(_Chain):
 
     def __init__(self, nChannels: int, nOutChannels: int, opt: dict) -> None:
         super().__init__()
+        scales = _checked(self, opt, nChannels, "grFactor")
+        need_size(self, nOutChannels=nOutChannels)
         self.train = True
         self.nChannels, self.nOutChannels, self.opt = nChannels, nOutChannels, opt
-        for i in range(opt["nScales"]):
+        for i in range(scales):
             planes, step = nOutChannels * opt["grFactor"][i], 2 if i else 1
             self.add(_convolved(Sequential(), SpatialConvolution(nChannels, planes, 3, 3, step, step, 1, 1)))
             nChannels = planes
@@ -119,11 +132,12 @@ class MSDNet_Layer_initial(_Chain):
 
     def __init__(self, nChannels: int, opt: dict) -> None:
         super().__init__()
+        scales = _checked(self, opt, nChannels, "grFactor")
         self.train = True
         self.nChannels, self.opt = nChannels, opt
         planes = [nChannels * factor for factor in opt["grFactor"]]
         self.add(Sequential().add(Identity()))
-        for i in range(1, opt["nScales"]):
+        for i in range(1, scales):
             self.add(_convolved(Sequential(), SpatialConvolution(planes[i - 1], planes[i], 3, 3, 2, 2, 1, 1)))
         self.output: list = []
 
@@ -147,10 +161,12 @@ class MSDNet_Layer(_Braced):
         self, nChannels: int, nOutChannels: int, opt: dict, inScales: int | None = None, outScales: int | None = None
     ) -> None:
         super().__init__()
+        self.nScales = _checked(self, opt, nChannels, "grFactor", "bnFactor")
+        need_size(self, nOutChannels=nOutChannels)
         self.train = True
         self.nChannels, self.nOutChannels, self.opt = nChannels, nOutChannels, opt
-        self.nScales = opt["nScales"]
         self.inScales, self.outScales = given(inScales, self.nScales), given(outScales, self.nScales)
+        need_size(self, inScales=self.inScales, outScales=self.outScales)
         self.discard = self.inScales - self.outScales
         if self.discard > 1:
             raise ArgumentError(f"{self._typename}: from {self.inScales} to {self.outScales} scales at once")
@@ -162,12 +178,12 @@ class MSDNet_Layer(_Braced):
                 self.add(_joined(_path(nChannels * growth[i], made, "normal", bottleneck, width[i])))
                 continue
             sizes = nChannels * growth[i - 1], nChannels * growth[i], made, bottleneck, width[i - 1], width[i]
-            if i == offset or opt["joinType"] == "concat":
+            if i == offset or option(self, opt, "joinType") == "concat":
                 self.add(self._two(*sizes))
             elif opt["joinType"] == "add":
                 self.add(CustomAdd(*sizes))
             else:
-                raise ArgumentError(f"{self._typename}: joinType is concat or add, got {opt['joinType']!r}")
+                refuse(self, "joinType", "concat or add", opt["joinType"])
         self.real_input: list = []
         self.gradInput: list = []
         self.gIn: list = []
@@ -289,17 +305,25 @@ class JointTrainModule(_Braced):
 
     def __init__(self, nChannels: int, opt: dict) -> None:
         super().__init__()
+        last = _checked(self, opt, nChannels, "grFactor") - 1
+        nBlocks, base, growth = (option(self, opt, name) for name in ("nBlocks", "base", "growthRate"))
+        need_size(self, nBlocks=nBlocks, base=base, growthRate=growth)
+        need_number(self, reduction=option(self, opt, "reduction"))
+        if option(self, opt, "prune") not in ("min", "max"):
+            refuse(self, "prune", "min or max", opt["prune"])
         self.train = True
-        self.nChannels, self.nBlocks, self.opt = nChannels, opt["nBlocks"], opt
-        steps = [opt["base"]]
-        for i in range(2, self.nBlocks + 1):
-            if opt["stepmode"] not in ("even", "lin_grow"):
-                raise ArgumentError(f"{self._typename}: stepmode is even or lin_grow, got {opt['stepmode']!r}")
-            steps.append(opt["step"] if opt["stepmode"] == "even" else opt["step"] * (i - 1) + 1)
-        classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}.get(opt["dataset"])
+        self.nChannels, self.nBlocks, self.opt = nChannels, nBlocks, opt
+        steps = [base]
+        if nBlocks > 1:
+            step, mode = option(self, opt, "step"), option(self, opt, "stepmode")
+            need_size(self, step=step)
+            if mode not in ("even", "lin_grow"):
+                refuse(self, "stepmode", "even or lin_grow", mode)
+            steps += [step if mode == "even" else step * i + 1 for i in range(1, nBlocks)]
+        classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}.get(option(self, opt, "dataset"))
         if classes is None:
-            raise ArgumentError(f"{self._typename}: unknown dataset {opt['dataset']!r}")
-        classifiers, done, last = [], 0, opt["nScales"] - 1
+            refuse(self, "dataset", "cifar10, cifar100 or imagenet", opt["dataset"])
+        classifiers, done = [], 0
         for step in steps:
             block, nChannels = self._block(nChannels, step, sum(steps), done)
             done += step
@@ -315,10 +339,8 @@ class JointTrainModule(_Braced):
         scales, prune = self.opt["nScales"], self.opt["prune"]
         if prune == "min":
             return min(scales, layers - layer + 2), min(scales, layers - layer + 1)
-        if prune == "max":
-            interval = math.ceil(layers / scales)
-            return scales - max(0, layer - 2) // interval, scales - (layer - 1) // interval
-        raise ArgumentError(f"{self._typename}: prune is min or max, got {prune!r}")
+        interval = math.ceil(layers / scales)
+        return scales - max(0, layer - 2) // interval, scales - (layer - 1) // interval
 
     def _block(self, nIn: int, step: int, layers: int, done: int) -> tuple[Sequential, int]:
         """``step`` layers behind those that are ``done``; also how many planes come out, over ``grFactor``."""

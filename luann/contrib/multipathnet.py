@@ -13,9 +13,11 @@ from ..errors import ModuleError
 from ..nn import utils
 from ..nn._kernels import resized
 from ..nn._nested import buffer
+from ..nn._object import need_number, need_size
 from ..nn.container import Container, Sequential
 from ..nn.criterion import SmoothL1Criterion
 from ..nn.module import Module
+from ._needs import need_module, need_shape
 
 __all__ = [
     "BBoxNorm",
@@ -43,6 +45,7 @@ class NoBackprop(Container):
 
     def __init__(self, inner: Module) -> None:
         super().__init__()
+        need_module(self, inner=inner)
         self.add(inner)
 
     def _restore(self, fields: dict, version: int) -> None:
@@ -70,6 +73,7 @@ class BBoxNorm(Module):
 
     def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         super().__init__()
+        need_shape(self, "a tensor of 1 x 4", (1, 4), (4,), mean=mean, std=std)
         self.mean, self.std = mean, std
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
@@ -118,6 +122,7 @@ class ContextRegion(Module):
 
     def __init__(self, scale: float) -> None:
         super().__init__()
+        need_number(self, scale=scale)
         a, b = (1 + scale) / 2, (1 - scale) / 2
         self.tr = torch.tensor([[a, 0, b, 0], [0, a, 0, b], [b, 0, a, 0], [0, b, 0, a]])
 
@@ -144,6 +149,7 @@ class ModeSwitch(Container):
     """
 
     def __init__(self, train_module: Module, test_module: Module) -> None:
+        need_module(self, train_module=train_module, test_module=test_module)
         self.train = True
         self.modules = [train_module, test_module]
 
@@ -175,6 +181,7 @@ class SequentialSplitBatch(Sequential):
 
     def __init__(self, size: int) -> None:
         super().__init__()
+        need_size(self, size=size)
         self.batch_size = size
 
     def updateOutput(self, input: Any) -> Any:
@@ -224,7 +231,7 @@ class ConvertFrom(Module):
         return output
 
     def updateGradInput(self, input: list[torch.Tensor], gradOutput: torch.Tensor) -> list[torch.Tensor]:
-        raise ModuleError("nn.ConvertFrom has no gradient")
+        raise ModuleError("there is no gradient, as in multipathnet")
 
 
 class SelectBoxes(Module):
@@ -251,7 +258,7 @@ class SelectBoxes(Module):
         return output if self.std is None else output.mul_(self.std).add_(self.mean)
 
     def updateGradInput(self, input: list[torch.Tensor], gradOutput: torch.Tensor) -> list[torch.Tensor]:
-        raise ModuleError("nn.SelectBoxes has no gradient")
+        raise ModuleError("there is no gradient, as in multipathnet")
 
     def clearState(self) -> SelectBoxes:
         utils.clear(self, "gradInput_classes", "gradInput_boxes", "maxvals", "maxids", "ids")

@@ -50,8 +50,7 @@ class _Captured(_Loss):
     _others = frozenset(("active", "agg", "mask", "masks", "msk", "target_masks", "weights"))  # of other projects
 
     def __init__(self, strength: float, normalize: Any = None) -> None:
-        super().__init__()
-        self.strength = strength
+        super().__init__(strength)
         self.target = torch.empty(0)
         self.normalize = normalize or False
         self.loss = 0

@@ -400,6 +400,10 @@ class MultiSoftMax(SoftMax):
         for name in ("_input", "_output", "_gradInput", "_gradOutput"):  # the rock's scratch
             setattr(self, name, torch.empty(0))
 
-    def _dimension(self, input: torch.Tensor) -> int:
+    def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self._want(input.dim() in (2, 3), "N x classes, or N x steps x classes", input)
-        return input.dim() - 1
+        return torch.softmax(input, -1, out=resized(self.output, input.shape))
+
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+        gradOutput, gradInput = self._sized(gradOutput, input.shape), resized(self.gradInput, input.shape)
+        return torch._softmax_backward_data(gradOutput, self.output, -1, input.dtype, grad_input=gradInput)

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from .. import nn, random
-from ..errors import ArgumentError
 from ..nn._kernels import resized
 from ..nn._nested import buffer, zeroed
 from ..nn._object import given, need_size
 from ..nn.identity import _HandingOn, handed_on
 from ..types import Storage, tensor_typename
 from ._instance import _InstanceNormalization
+from ._needs import need_count, need_shape
 from ._style import _Loss, _TotalVariation
 
 __all__ = [
@@ -117,6 +117,7 @@ class NoiseFill(nn.Module):
 
     def __init__(self, num_noise_channels: int) -> None:
         super().__init__()
+        need_count(self, num_noise_channels=num_noise_channels)
         self.num_noise_channels = num_noise_channels
         self.mult = 1
 
@@ -215,8 +216,7 @@ class SpatialCircularPadding(nn.Module):
         super().__init__()
         for name, pad in (("pad_l", pad_l), ("pad_r", pad_r), ("pad_t", pad_t), ("pad_b", pad_b)):
             pad = given(pad, pad_l)
-            if isinstance(pad, bool) or not isinstance(pad, int) or pad < 0:
-                raise ArgumentError(f"{self._typename}: {name} must be a whole number from 0 on, got {pad!r}")
+            need_count(self, **{name: pad})
             setattr(self, name, pad)
 
     @staticmethod
@@ -271,8 +271,7 @@ class ContentLoss(_Loss):
     active = True
 
     def __init__(self, strength: float, normalize: bool | None = None) -> None:
-        super().__init__()
-        self.strength = strength
+        super().__init__(strength)
         self.target = torch.empty(0, dtype=torch.float32)
         self.normalize = bool(normalize)
         self.loss = 0
@@ -314,9 +313,9 @@ class TextureLoss(_Loss):
     match_to: Any = None
 
     def __init__(self, strength: float, target: torch.Tensor, normalize: bool | None = None) -> None:
-        super().__init__()
+        super().__init__(strength)
+        need_shape(self, "a tensor of C x C", (-1, -1), target=target)
         self.normalize = bool(normalize)
-        self.strength = strength
         self.target = target.unsqueeze(0)
         self.loss = 0
         both = nn.ConcatTable().add(nn.Identity()).add(nn.Identity())

@@ -24,6 +24,7 @@ from ..nn.criterion.base import Criterion
 from ..nn.module import Module
 from ..table import Table
 from ..types import tensor_typename
+from ._needs import option
 from ._sequence import _LSTM, _Sequence, dense
 
 __all__ = ["LSTM", "LanguageModel", "TemporalAdapter", "TemporalCrossEntropyCriterion", "VanillaRNN"]
@@ -196,16 +197,16 @@ class LanguageModel(_Wrapping):
         return all(name in fields for name in ("idx_to_token", "token_to_idx", "net", "rnns", "wordvec_dim"))
 
     def __init__(self, kwargs: dict) -> None:
-        self.idx_to_token = self._argument(kwargs, "idx_to_token")
+        self.idx_to_token = option(self, kwargs, "idx_to_token")
         numbered = self._numbered()
         self.token_to_idx = Table({token: number for number, token in numbered})
         self.vocab_size = len(numbered)
-        self.model_type = self._argument(kwargs, "model_type")
-        self.wordvec_dim = self._argument(kwargs, "wordvec_size")
-        self.rnn_size = self._argument(kwargs, "rnn_size")
-        self.num_layers = self._argument(kwargs, "num_layers")
-        self.dropout = self._argument(kwargs, "dropout")
-        self.batchnorm = self._argument(kwargs, "batchnorm")
+        self.model_type = option(self, kwargs, "model_type")
+        self.wordvec_dim = option(self, kwargs, "wordvec_size")
+        self.rnn_size = option(self, kwargs, "rnn_size")
+        self.num_layers = option(self, kwargs, "num_layers")
+        self.dropout = option(self, kwargs, "dropout")
+        self.batchnorm = option(self, kwargs, "batchnorm")
         layers = {"rnn": VanillaRNN, "lstm": LSTM}
         if self.model_type not in layers:
             raise ArgumentError(f"{self._typename}: model_type must be lstm or rnn, got {self.model_type!r}")
@@ -227,14 +228,6 @@ class LanguageModel(_Wrapping):
         self.view1 = View(1, 1, -1).setNumInputDims(3)
         self.view2 = View(1, -1).setNumInputDims(2)
         self.net.add(self.view1).add(Linear(size, self.vocab_size)).add(self.view2)
-
-    def _argument(self, kwargs: Any, name: str, default: Any = None) -> Any:
-        if not isinstance(given(kwargs, {}), dict):
-            raise ArgumentError(f"{self._typename}: wants a table of named arguments, got {describe(kwargs)}")
-        value = given(given(kwargs, {}).get(name), default)
-        if value is None:
-            raise ArgumentError(f"{self._typename}: {name!r} is missing in the arguments")
-        return value
 
     def _numbered(self) -> list[tuple[int, str]]:
         tokens = self.idx_to_token
@@ -299,11 +292,12 @@ class LanguageModel(_Wrapping):
         Raises:
             ArgumentError: ``start_text`` has other characters than the tokens, or is longer than ``length``.
         """
-        length = self._argument(kwargs, "length", 100)
-        start = self._argument(kwargs, "start_text", "")
-        verbose = self._argument(kwargs, "verbose", 0)
-        draw = self._argument(kwargs, "sample", 1) != 0
-        temperature = self._argument(kwargs, "temperature", 1)
+        kwargs = given(kwargs, {})
+        length = option(self, kwargs, "length", 100)
+        start = option(self, kwargs, "start_text", "")
+        verbose = option(self, kwargs, "verbose", 0)
+        draw = option(self, kwargs, "sample", 1) != 0
+        temperature = option(self, kwargs, "temperature", 1)
         weight = self.net.modules[0].weight
         sampled = torch.zeros(length, dtype=torch.int64)
         self.resetStates()

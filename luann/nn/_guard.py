@@ -41,7 +41,7 @@ def _one(method: Callable) -> Callable:
 
 def _two(method: Callable) -> Callable:
     @wraps(method)
-    def call(self: Any, input: Any, other: Any) -> Any:
+    def call(self: Any, input: Any, other: Any = None) -> Any:  # a criterion may need no target
         if _is_grad_enabled():
             _set_grad_enabled(False)
             try:
@@ -157,8 +157,8 @@ def _path(trail: list) -> str:
         place = f"[{' or '.join(positions)}]" if positions else ""
         steps.append(parent._typename.removeprefix("nn.") + place)
     leaf = trail[0]
-    name = leaf._typename if getattr(leaf, "modules", None) is not None else str(leaf)
-    return " ".join([*reversed(steps), name.split("\n")[0]])
+    name = leaf._typename if getattr(leaf, "modules", None) is not None else str(leaf).split("\n")[0]
+    return " ".join([*reversed(steps), leaf._typename if name.endswith("{") else name])
 
 
 def _translated(module: Any, error: Exception, *arguments: Any) -> Error:
@@ -180,11 +180,28 @@ def _translated(module: Any, error: Exception, *arguments: Any) -> Error:
             f"the module is of type {own}, the input is a {typename(value)}; convert one of them "
             f"(module.type({typename(value)!r}) or the input)"
         )
+    wrong = _no_tensor(error, arguments)
+    if wrong is not None:
+        return TensorTypeError(f"wanted a tensor, got {describe(wrong[0])}")
+    if isinstance(error, (AttributeError, TypeError)) and getattr(module, "output", ()) is None:
+        return ModuleError("the module has no output, as if saved without: set module.output = torch.empty(0)")
     if isinstance(error, AttributeError) and _lacks_gradients(module):
         return ModuleError("the module has no gradients, as if saved without: call zeroGradParameters() first")
     text = str(error).split("\n")[0] or type(error).__name__
     name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
     return ModuleError(f"{name}{text} (got {', '.join(describe(a) for a in arguments)})")
+
+
+def _no_tensor(error: Exception, arguments: tuple) -> list | None:
+    """The argument that was taken for a tensor and is none, in a list."""
+    if isinstance(error, AttributeError):
+        obj = getattr(error, "obj", error)
+        found = [a for a in arguments if a is obj and hasattr(torch.Tensor, error.name or "")]
+    elif isinstance(error, TypeError) and "must be Tensor" in str(error):
+        found = [a for a in arguments if not isinstance(a, torch.Tensor)]
+    else:
+        found = []
+    return found or None
 
 
 def _lacks_gradients(module: Any) -> bool:

@@ -78,9 +78,9 @@ def train(epoch):
             code = encoder.forward(inputs)
             z = sampler.forward(code)
             outputs = decoder.forward(z)
-            loss = (bce.forward(outputs, inputs) + kld.forward(code, None)) / inputs.size(0)
+            loss = (bce.forward(outputs, inputs) + kld.forward(code)) / inputs.size(0)
             dz = decoder.backward(z, bce.backward(outputs, inputs))
-            dcode, dkld = sampler.backward(code, dz), kld.backward(code, None)
+            dcode, dkld = sampler.backward(code, dz), kld.backward(code)
             encoder.backward(inputs, [dcode[0] + dkld[0], dcode[1] + dkld[1]])
             gradParameters.div_(inputs.size(0))
             return loss, gradParameters
@@ -98,7 +98,7 @@ def test(model):
     model.evaluate()
     inputs = images[opt.trainSize :]
     outputs = model.forward(inputs)
-    return (bce.forward(outputs, inputs) + kld.forward(model.get(1).output, None)) / inputs.size(0)
+    return (bce.forward(outputs, inputs) + kld.forward(model.get(1).output)) / inputs.size(0)
 
 
 shades = " .:-=+*#%@"

@@ -221,6 +221,8 @@ class RNN(Module, typename="cudnn.RNN"):
     def _opened(self, input: Any) -> tuple[torch.Tensor, list[int]]:
         """The frames as rows of a matrix, and the number of sequences at each step."""
         if isinstance(input, (list, tuple)):
+            fits = len(input) == 2 and isinstance(input[0], torch.Tensor) and hasattr(input[1], "__iter__")
+            self._want(fits, self._wanted(), input)
             frames, counts = input
             counts = [int(n) for n in counts]
             fits = frames.dim() == 2 and frames.shape[1] == self.inputSize and frames.shape[0] == sum(counts)

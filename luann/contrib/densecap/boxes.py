@@ -13,12 +13,18 @@ from ...nn._nested import buffers
 from ...nn._object import given, need_number, need_size
 from ...nn.identity import _HandingOn
 from ...nn.module import Module
+from .._needs import need_shape
 
 
 def corners(boxes: torch.Tensor) -> torch.Tensor:
     """Boxes ``(xc, yc, w, h)`` as ``(x1, y1, x2, y2)``, the centres of their outermost pixels."""
     half = (boxes[..., 2:] - 1) / 2
     return torch.cat((boxes[..., :2] - half, boxes[..., :2] + half), -1)
+
+
+def need_anchors(cls: object, anchors: Any) -> None:
+    """Check the constructor argument ``anchors``: widths and heights, 2 x k."""
+    need_shape(cls, "a tensor of 2 x k", (2, -1), anchors=anchors)
 
 
 class ApplyBoxTransform(Module):
@@ -118,7 +124,7 @@ class BoxIoU(Module):
         return torch.div(shared, union, out=resized(self.output, shared.shape))
 
     def updateGradInput(self, input: list[torch.Tensor], gradOutput: torch.Tensor) -> Any:
-        raise ModuleError("nn.BoxIoU has no gradient, as in densecap")
+        raise ModuleError("there is no gradient, as in densecap")
 
 
 class BoxToAffine(Module):
@@ -177,7 +183,7 @@ class _Anchored(Module):
     def __init__(self, x0: float, y0: float, sx: float, sy: float, anchors: torch.Tensor) -> None:
         super().__init__()
         need_number(self, x0=x0, y0=y0, sx=sx, sy=sy)
-        self._want(anchors.dim() == 2 and len(anchors) == 2, "anchors of 2 x k", anchors)
+        need_anchors(self, anchors)
         self.x0, self.y0, self.sx, self.sy = x0, y0, sx, sy
         self.anchors = anchors.clone()
 
@@ -308,9 +314,9 @@ class RegularizeLayer(_HandingOn):
 
     def __init__(self, weight: float, gradMul: float | None = None) -> None:
         super().__init__()
-        need_number(self, weight=weight)
         self.w = weight
         self.gradMul = given(gradMul, 1)
+        need_number(self, weight=weight, gradMul=self.gradMul)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self.loss = 0.5 * self.w * torch.linalg.vector_norm(input).item() ** 2

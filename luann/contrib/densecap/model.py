@@ -8,7 +8,7 @@ import torch
 
 from ... import nn, random
 from ...errors import ArgumentError, ModuleError
-from ...nn._object import given
+from ...nn._object import given, need_number, need_size
 from ...nn.container import Sequential
 from ...nn.dropout import Dropout
 from ...nn.linear import Linear
@@ -20,9 +20,10 @@ from ...nn.transfer import ReLU
 from ...table import Table
 from ...types import classes
 from .. import cudnn
+from .._needs import option
 from ..torch_rnn import LSTM
 from .boxes import corners
-from .regions import nms, option
+from .regions import nms
 
 
 class LanguageModel(Module):
@@ -54,10 +55,13 @@ class LanguageModel(Module):
 
     def __init__(self, opt: dict) -> None:
         super().__init__()
-        sizes = ("vocab_size", "input_encoding_size", "image_vector_dim", "rnn_size", "seq_length", "idx_to_token")
-        for name in sizes:
-            setattr(self, name, option(opt, name))
-        self.num_layers, self.dropout = option(opt, "num_layers", 1), option(opt, "dropout", 0)
+        for name in ("vocab_size", "input_encoding_size", "image_vector_dim", "rnn_size", "seq_length"):
+            setattr(self, name, option(self, opt, name))
+            need_size(self, **{name: opt[name]})
+        self.idx_to_token = option(self, opt, "idx_to_token")
+        self.num_layers, self.dropout = option(self, opt, "num_layers", 1), option(self, opt, "dropout", 0)
+        need_size(self, num_layers=self.num_layers)
+        need_number(self, dropout=self.dropout)
         width, words = self.input_encoding_size, self.vocab_size
         self.image_encoder = Sequential().add(Linear(self.image_vector_dim, width)).add(ReLU(True))
         self.image_encoder.add(View(1, -1).setNumInputDims(1))
@@ -273,11 +277,11 @@ class DenseCapModel(Module, typename="DenseCapModel"):
                 stays, when proposed and in the end (default 0.7, 0.3); ``num_proposals``, default 1000.
         """
         proposing = {
-            "nms_thresh": option(kwargs, "rpn_nms_thresh", 0.7),
-            "max_proposals": option(kwargs, "num_proposals", 1000),
+            "nms_thresh": option(self, kwargs, "rpn_nms_thresh", 0.7),
+            "max_proposals": option(self, kwargs, "num_proposals", 1000),
         }
         self.nets.localization_layer.setTestArgs(proposing)
-        self.opt.final_nms_thresh = option(kwargs, "final_nms_thresh", 0.3)
+        self.opt.final_nms_thresh = option(self, kwargs, "final_nms_thresh", 0.3)
 
     def convert(self, dtype: Any, use_cudnn: bool | None = None) -> None:
         """Convert to a type, and the convolutions to those of cudnn (true) or nn (false)."""

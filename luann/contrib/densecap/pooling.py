@@ -10,6 +10,7 @@ from ...errors import ModuleError
 from ...nn import utils
 from ...nn._kernels import resized
 from ...nn._nested import buffers
+from ...nn._object import need_size
 from ...nn.container import Sequential
 from ...nn.module import Module
 from ...nn.shaping import Transpose
@@ -84,6 +85,7 @@ class BilinearRoiPooling(Module):
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
+        need_size(self, height=height, width=width)
         self.height, self.width = height, width
         self.box_to_affine = BoxToAffine()
         grids = Sequential().add(self.box_to_affine).add(AffineGridGeneratorBHWD(height, width))

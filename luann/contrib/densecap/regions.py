@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from ... import random
-from ...errors import ArgumentError, ModuleError
+from ...errors import ModuleError
 from ...nn import _kernels as kernels
 from ...nn import utils
 from ...nn._nested import buffer
-from ...nn._object import given
+from ...nn._object import given, need_number, need_size
 from ...nn.container import Sequential
 from ...nn.convolution import SpatialConvolution
 from ...nn.criterion import SmoothL1Criterion
@@ -23,6 +23,7 @@ from ...nn.transfer import ReLU
 from ...table import Table
 from ...timer import Timer
 from .. import cudnn
+from .._needs import listed, option, refuse
 from .boxes import (
     ApplyBoxTransform,
     BoxIoU,
@@ -31,24 +32,13 @@ from .boxes import (
     RegularizeLayer,
     ReshapeBoxFeatures,
     corners,
+    need_anchors,
 )
 from .criterions import OurCrossEntropyCriterion
 from .pooling import BilinearRoiPooling
 
 FAR = 10
 """An offset beyond this is that of a box that does not count."""
-
-
-def option(options: Any, name: str, default: Any = None) -> Any:
-    """An entry of a table of options, or ``default``.
-
-    Raises:
-        ArgumentError: there is neither.
-    """
-    value = given(options.get(name), default)
-    if value is None:
-        raise ArgumentError(f"{name!r} is missing in the options")
-    return value
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, overlap: float, most: int | None = None) -> torch.Tensor:
@@ -138,9 +128,11 @@ class BoxSampler(Module):
     def __init__(self, options: dict | None = None) -> None:
         super().__init__()
         options = given(options, {})
-        self.low_thresh = option(options, "low_thresh", 0.3)
-        self.high_thresh = option(options, "high_thresh", 0.7)
-        self.batch_size = option(options, "batch_size", 256)
+        self.low_thresh = option(self, options, "low_thresh", 0.3)
+        self.high_thresh = option(self, options, "high_thresh", 0.7)
+        self.batch_size = option(self, options, "batch_size", 256)
+        need_number(self, low_thresh=self.low_thresh, high_thresh=self.high_thresh)
+        need_size(self, batch_size=self.batch_size)
         self.box_iou = BoxIoU()
 
     def setBounds(self, bounds: dict) -> None:
@@ -174,7 +166,7 @@ class BoxSampler(Module):
         return self.output
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
-        raise ModuleError("nn.BoxSampler has no gradient, as in densecap")
+        raise ModuleError("there is no gradient, as in densecap")
 
 
 class BoxSamplerHelper(Module):
@@ -197,7 +189,8 @@ class BoxSamplerHelper(Module):
 
     def __init__(self, options: dict | None = None) -> None:
         super().__init__()
-        self.box_sampler = given(given(options, {}).get("box_sampler"), None) or BoxSampler(options)
+        options = given(options, {})
+        self.box_sampler = option(self, options, "box_sampler", False) or BoxSampler(options)
         self.output: list = [[torch.empty(0)], [torch.empty(0)], [torch.empty(0)]]
         self.gradInput: list = [torch.empty(0)]
 
@@ -237,6 +230,7 @@ def _proposals(opt: Any) -> Sequential:
     anchors = opt.get("anchors")
     if anchors is None:
         anchors = torch.tensor(_ANCHORS, dtype=torch.get_default_dtype()).t().mul(opt["anchor_scale"])
+    need_anchors(LocalizationLayer, anchors)
     k, planes, size = anchors.shape[1], opt["rpn_num_filters"], opt["rpn_filter_size"]
 
     def convolution(given: int, made: int, side: int, pad: int, zero: bool = False) -> SpatialConvolution:
@@ -296,11 +290,13 @@ class LocalizationLayer(Module):
 
     def __init__(self, opt: dict) -> None:
         super().__init__()
+        sizes = {name: option(self, opt, name) for name in ("input_dim", "output_height", "output_width")}
+        weights = {name: option(self, opt, name) for name in ("mid_box_reg_weight", "mid_objectness_weight")}
+        need_size(self, **sizes)
+        need_number(self, **weights)
+        if len(listed(self, opt, "field_centers", 4)) > 4:
+            refuse(self, "field_centers", "a list of four numbers", opt["field_centers"])
         self.opt = opt = Table(opt)
-        for name in ("input_dim", "output_height", "output_width", "field_centers"):
-            option(opt, name)
-        for name in ("mid_box_reg_weight", "mid_objectness_weight"):
-            option(opt, name)
         defaults = {
             "backend": "cudnn",
             "rpn_filter_size": 3,
@@ -315,7 +311,9 @@ class LocalizationLayer(Module):
             "box_reg_decay": 0,
         }
         for name, value in defaults.items():
-            opt[name] = given(opt.get(name), value)
+            opt[name] = option(self, opt, name, value)
+            if not isinstance(value, (str, bool)):
+                need_number(self, **{name: opt[name]})
         self.losses = Table()
         sampling = {k: opt[f"sampler_{k}"] for k in ("batch_size", "low_thresh", "high_thresh")}
         self.nets = Table(
@@ -363,9 +361,9 @@ class LocalizationLayer(Module):
                 all (default 300).
         """
         args = given(args, {})
-        self.test_clip_boxes = given(args.get("clip_boxes"), True)
-        self.test_nms_thresh = option(args, "nms_thresh", 0.7)
-        self.test_max_proposals = option(args, "max_proposals", 300)
+        self.test_clip_boxes = option(self, args, "clip_boxes", True)
+        self.test_nms_thresh = option(self, args, "nms_thresh", 0.7)
+        self.test_max_proposals = option(self, args, "max_proposals", 300)
 
     def _pooled(self, features: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         return self.nets.roi_pooling.setImageSize(self.image_height, self.image_width).forward([features[0], boxes])

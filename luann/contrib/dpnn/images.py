@@ -12,9 +12,11 @@ from ...errors import ArgumentError, ShapeError
 from ...nn import Module, SpatialAveragePooling, SpatialConvolution
 from ...nn._guard import describe
 from ...nn._kernels import resized
+from ...nn._nested import buffers
 from ...nn._object import given, need_number, need_size
+from .._needs import need_shape
 from ..nnx import SpatialReSampling
-from .layers import need_training
+from .layers import need_part, need_training
 from .module import fromBatch, toBatch
 
 
@@ -44,8 +46,10 @@ class SpatialUniformCrop(Module):
         super().__init__()
         need_size(self, oheight=oheight, owidth=given(owidth, oheight))
         if scale is not None:
-            if not isinstance(scale, (list, tuple, dict)):
+            bounds = [scale.get("min"), scale.get("max")] if isinstance(scale, dict) else scale
+            if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
                 raise ArgumentError(f"{self._typename}: scale must be a list of two numbers, got {describe(scale)}")
+            need_number(self, min=bounds[0], max=bounds[1])
             self.scale = scale
             self.scaler = SpatialReSampling({"oheight": oheight, "owidth": given(owidth, oheight)})
         self.oheight = oheight
@@ -138,6 +142,8 @@ class SpatialGlimpse(Module):
 
     def __init__(self, size: int | list[int], depth: int | None = None, scale: float | None = None) -> None:
         super().__init__()
+        if isinstance(size, (list, tuple)) and len(size) != 2:
+            raise ArgumentError(f"{self._typename}: size must be a number or a list of two, got {size!r}")
         self.height, self.width = size if isinstance(size, (list, tuple)) else (size, size)
         self.depth = given(depth, 3)
         self.scale = given(scale, 2)
@@ -203,8 +209,7 @@ class SpatialGlimpse(Module):
     def updateGradInput(self, input: list, gradOutput: torch.Tensor) -> list:
         images, places = self._given(input)
         N, planes, H, W = images.shape
-        gradInput = resized(self.gradInput[0], images.shape).zero_()
-        self.gradInput[1] = fromBatch(self, resized(self.gradInput[1], places.shape).zero_(), 1)
+        gradInput, gradPlaces = (grad.zero_() for grad in buffers(self.gradInput, [images, places]))
         gradOutput = gradOutput.reshape(N, self.depth, planes, self.height, self.width)
         for depth, (size, (top, left), windows) in enumerate(self._parts(images, places)):
             grads = gradOutput[:, depth]
@@ -214,7 +219,7 @@ class SpatialGlimpse(Module):
             for image, window, grad in zip(padded, windows, grads):
                 image[window] = grad
             gradInput.add_(padded[:, :, top : top + H, left : left + W])
-        self.gradInput[0] = fromBatch(self, gradInput, 1)
+        self.gradInput[:] = [fromBatch(self, gradInput, 1), fromBatch(self, gradPlaces, 1)]
         return self.gradInput
 
 
@@ -232,8 +237,7 @@ class SpatialRegionDropout(Module):
         super().__init__()
         self.p = given(p, 0.2)
         self.train = True
-        if not 0 <= self.p < 1:
-            raise ArgumentError(f"{self._typename}: p must be from 0 to below 1, got {self.p}")
+        need_part(self, self.p)
         self.noise = torch.empty(0)
 
     def setp(self, p: float) -> None:
@@ -276,9 +280,8 @@ class SpatialFeatNormalization(Module):
 
     def __init__(self, mean: torch.Tensor, std: torch.Tensor | None = None) -> None:
         super().__init__()
-        for name, value in (("mean", mean), ("std", mean if std is None else std)):
-            if not isinstance(value, torch.Tensor) or value.dim() != 1 or value.shape != mean.shape:
-                raise ArgumentError(f"{self._typename}: {name} must be a vector, got {describe(value)}")
+        need_shape(self, "a vector", (-1,), mean=mean)
+        need_shape(self, f"a vector of {len(mean)} numbers", mean.shape, std=given(std, mean))
         self.mean = torch.empty(mean.shape).copy_(mean)
         self.std = torch.ones(mean.shape) if std is None else torch.empty(mean.shape).copy_(std)
         self.noOfFeats = len(mean)
@@ -325,6 +328,12 @@ class _Coloring(Module):
         super()._convert(dtype, device, cache)
 
 
+def _need_numbers(cls: object, count: int, **tensors: Any) -> None:
+    """Check constructor arguments that are tensors of so many numbers, one for each plane."""
+    shapes = (count,), (count, 1), (1, count)
+    need_shape(cls, f"a tensor of {count} numbers", *shapes, **tensors)
+
+
 class PCAColorTransform(_Coloring):
     """In training adds noise along the principal components of the colours, the same to all pixels of an image.
 
@@ -345,16 +354,14 @@ class PCAColorTransform(_Coloring):
         super().__init__()
         self.train = True
         self.inputChannels = inputChannels
-        if eigenVectors.shape != (inputChannels, inputChannels):
-            wanted = f"{inputChannels} x {inputChannels}"
-            raise ArgumentError(f"{self._typename}: eigenVectors must be {wanted}, got {describe(eigenVectors)}")
-        if eigenValues.numel() != inputChannels:
-            raise ArgumentError(
-                f"{self._typename}: eigenValues must be {inputChannels} numbers, got {describe(eigenValues)}"
-            )
+        self.std = given(std, 0.1)
+        need_size(self, inputChannels=inputChannels)
+        need_number(self, std=self.std)
+        square = inputChannels, inputChannels
+        need_shape(self, f"a tensor of {inputChannels} x {inputChannels}", square, eigenVectors=eigenVectors)
+        _need_numbers(self, inputChannels, eigenValues=eigenValues)
         self.eigenVectors = eigenVectors
         self.eigenValues = eigenValues
-        self.std = given(std, 0.1)
 
     def _noises(self, size: torch.Size, like: torch.Tensor) -> torch.Tensor:
         if self.alphas is None:
@@ -384,8 +391,8 @@ class SimpleColorTransform(_Coloring):
         super().__init__()
         self.train = True
         self.inputChannels = inputChannels
-        if range.numel() != inputChannels:
-            raise ArgumentError(f"{self._typename}: range must be {inputChannels} numbers, got {describe(range)}")
+        need_size(self, inputChannels=inputChannels)
+        _need_numbers(self, inputChannels, range=range)
         self.range = range
 
     def _noises(self, size: torch.Size, like: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ... import random
-from ...errors import ArgumentError, ModuleError
+from ...errors import ModuleError
 from ...nn import (
     AddConstant,
     CMulTable,
@@ -20,7 +20,8 @@ from ...nn import (
     Sum,
 )
 from ...nn._kernels import resized
-from ...nn._object import given, need_number, need_size
+from ...nn._object import given, need_number, need_size, need_tensor
+from .._needs import refuse
 
 
 class ArgMax(Module):
@@ -65,12 +66,14 @@ class Clip(Module):
     Input, output: any size.
 
     Args:
-        minval, maxval: the bounds.
+        minval, maxval: the bounds; minval is not above maxval.
     """
 
     def __init__(self, minval: float, maxval: float) -> None:
         super().__init__()
         need_number(self, minval=minval, maxval=maxval)
+        if not minval <= maxval:
+            refuse(self, "maxval", f"at least minval, {minval}", maxval)
         self.minval = minval
         self.maxval = maxval
 
@@ -111,8 +114,7 @@ class TotalDropout(Module):
         super().__init__()
         self.p = given(p, 0.5)
         self.train = True
-        if not 0 <= self.p < 1:
-            raise ArgumentError(f"{self._typename}: p must be from 0 to below 1, got {self.p}")
+        need_part(self, self.p)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         output = resized(self.output, input.shape)
@@ -129,6 +131,13 @@ class TotalDropout(Module):
 
     def __tostring__(self) -> str:
         return f"{self._typename}({self.p:f})"
+
+
+def need_part(cls: object, p: Any) -> None:
+    """Raise an ArgumentError unless the constructor argument ``p`` is a number from 0 to below 1."""
+    need_number(cls, p=p)
+    if not 0 <= p < 1:
+        refuse(cls, "p", "from 0 to below 1", p)
 
 
 def need_training(module: Any) -> None:
@@ -159,6 +168,7 @@ class CategoricalEntropy(Module):
         self.scale = given(scale, 1)
         need_number(self, scale=self.scale)
         if minEntropy is not None:
+            need_number(self, minEntropy=minEntropy)
             self.minEntropy = minEntropy
         self._mul = MulConstant(1)
         log = Sequential().add(AddConstant(0.000001)).add(Log())
@@ -169,7 +179,7 @@ class CategoricalEntropy(Module):
         self.sizeAverage = True
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(input.dim() == 2, "a batch, N x classes", input)
+        self._want(need_tensor(input).dim() == 2, "a batch, N x classes", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self._diagnose(input)

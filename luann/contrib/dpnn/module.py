@@ -29,6 +29,8 @@ from ...nn import (
 )
 from ...nn._flatten import flatten
 from ...nn._kernels import resized
+from ...nn._object import given, need_number
+from ...t7.payloads import register_payload
 from . import serial
 from .serial import getSerialState, heavySerial, lightSerial, mediumSerial, serialMode
 from .sharing import inside, sharedClone
@@ -115,6 +117,7 @@ def maxParamNorm(self: Any, maxOutNorm: float | None = None, maxInNorm: float | 
     maxOutNorm, maxInNorm = _own(self, "maxOutNorm", maxOutNorm), _own(self, "maxInNorm", maxInNorm)
     if maxOutNorm is None and maxInNorm is None:
         return
+    need_number(self, maxOutNorm=given(maxOutNorm, 0), maxInNorm=given(maxInNorm, 0))
     if not _leaves(self, "maxParamNorm", maxOutNorm, maxInNorm):
         for parameter in self.parameters()[0] or ():
             if parameter.dim() > 1:
@@ -135,6 +138,7 @@ def _lookup_maxParamNorm(self: Any, maxOutNorm: float | None = None, maxInNorm: 
         maxOutNorm: the limit for each column; without one, ``maxInNorm`` is taken for it as well.
         maxInNorm: the limit for each row.
     """
+    need_number(self, maxOutNorm=given(maxOutNorm, 0), maxInNorm=given(maxInNorm, 0))
     limit = next(
         (
             v
@@ -158,6 +162,7 @@ def gradParamClip(self: Any, cutoffNorm: float, moduleLocal: bool | None = None)
         The norm from before; ``None`` without a limit.
     """
     cutoffNorm, moduleLocal = _own(self, "cutoffNorm", cutoffNorm), _own(self, "moduleLocal", moduleLocal)
+    need_number(self, cutoffNorm=cutoffNorm)
     if cutoffNorm <= 0:
         return None
     if moduleLocal and self.modules is not None:
@@ -181,10 +186,10 @@ def weightDecay(self: Any, wdFactor: float, wdMinDim: int | None = None) -> None
         wdFactor: 0 or less does nothing. A field of this name in a module goes before the argument.
         wdMinDim: parameters with fewer dimensions are left alone; default 2, which leaves out biases. Likewise.
     """
-    wdFactor, wdMinDim = _own(self, "wdFactor", wdFactor), _own(self, "wdMinDim", wdMinDim)
+    wdFactor, wdMinDim = _own(self, "wdFactor", wdFactor), given(_own(self, "wdMinDim", wdMinDim), 2)
+    need_number(self, wdFactor=wdFactor, wdMinDim=wdMinDim)
     if wdFactor <= 0:
         return
-    wdMinDim = 2 if wdMinDim is None else wdMinDim
     if not _leaves(self, "weightDecay", wdFactor, wdMinDim):
         for parameter, grad in _pairs(self):
             if parameter.dim() >= wdMinDim:
@@ -222,11 +227,11 @@ def updateGradParameters(
         momDamp: the damping; default ``momFactor``.
         momNesterov: the gradient gets ``momFactor`` times the average added instead.
     """
-    momFactor, momDamp = _own(self, "momFactor", momFactor), _own(self, "momDamp", momDamp)
-    momNesterov = _own(self, "momNesterov", momNesterov)
+    momFactor = _own(self, "momFactor", momFactor)
+    momDamp, momNesterov = given(_own(self, "momDamp", momDamp), momFactor), _own(self, "momNesterov", momNesterov)
+    need_number(self, momFactor=momFactor, momDamp=momDamp)
     if momFactor <= 0:
         return
-    momDamp = momFactor if momDamp is None else momDamp
     if not _leaves(self, "updateGradParameters", momFactor, momDamp, momNesterov):
         averages = self.momentumGradParameters() or ()
         for average, (_, grad) in zip(averages, _pairs(self)):
@@ -244,18 +249,45 @@ def checkParameters(self: Any) -> None:
             raise ModuleError(f"parameter {i} of {str(self).partition(chr(10))[0]} holds nan")
 
 
-def dontBackward(self: Any) -> Any:
+def dontBackward(self: Any, enable: bool | None = None) -> Any:
     """Make ``backward`` of this module do nothing and return ``None``; returns the module.
 
-    Torch7 keeps functions in the module for it, so that the module cannot be saved.
+    As in Torch7 functions in fields of the module do it. They cannot be saved: before that, take them out.
+
+    Args:
+        enable: default true; false has the module go backward again.
     """
     for name in ("updateGradInput", "accGradParameters", "accUpdateGradParameters", "backward"):
-        self.__dict__[name] = _nothing
+        if enable is False:
+            self.__dict__.pop(name, None)
+        else:
+            self.__dict__[name] = _nothing
     return self
 
 
-def _nothing(*_: Any) -> None:
-    pass
+class _Nothing:
+    """A function that does nothing, and has a word to say when it is saved."""
+
+    _typename = "dpnn.dontBackward"
+
+    def __call__(self, *_: Any) -> None:
+        pass
+
+    def __reduce__(self) -> str:
+        return "_nothing"
+
+
+_nothing = _Nothing()
+
+
+def _refuse_to_write(file: Any, nothing: _Nothing) -> None:
+    raise ArgumentError(
+        "this function of dontBackward() has no form in a file: call dontBackward(False) on the module before it is "
+        "saved, and dontBackward() again afterwards and when it is loaded"
+    )
+
+
+register_payload(_Nothing._typename, write=_refuse_to_write)
 
 
 def contiguousInput(self: Any, input: torch.Tensor, backward: bool | None = None) -> torch.Tensor:

@@ -13,7 +13,8 @@ from ...errors import ArgumentError
 from ...nn import Criterion, Linear
 from ...nn._guard import describe
 from ...nn._kernels import resized
-from ...nn._object import Object, need_size
+from ...nn._object import Object, given, need_number, need_size
+from .._needs import need_shape
 
 EPS = 0.0000001
 
@@ -73,8 +74,8 @@ class NCEModule(Linear):
     Args:
         inputSize, outputSize: the size of a sample, and the number of classes.
         k: how many classes are drawn.
-        unigrams: a vector, how frequent each class is: the distribution of the noise. A copy is kept, which adds up
-            to 1.
+        unigrams: a vector, how frequent each class is, from 0 on: the distribution of the noise. A copy is kept, which
+            adds up to 1.
         Z: the normalisation constant, by which ``exp(W x + b)`` is divided. Without one it is estimated from the first
             batch, and kept.
 
@@ -95,11 +96,17 @@ class NCEModule(Linear):
     def __init__(self, inputSize: int, outputSize: int, k: int, unigrams: torch.Tensor, Z: float | None = None) -> None:
         super().__init__(inputSize, outputSize)
         need_size(self, k=k)
-        if not isinstance(unigrams, torch.Tensor) or unigrams.shape != (outputSize,):
-            raise ArgumentError(f"{self._typename}: unigrams must be {outputSize} numbers, got {describe(unigrams)}")
+        need_shape(self, f"a vector of {outputSize} numbers", (outputSize,), unigrams=unigrams)
+        if not (unigrams.is_floating_point() and unigrams.min() >= 0 and 0 < unigrams.sum() < math.inf):
+            raise ArgumentError(
+                f"{self._typename}: unigrams must be floating-point numbers from 0 on, not all 0, got a "
+                f"{describe(unigrams)} of {unigrams.min():g} to {unigrams.max():g}"
+            )
+        Z = given(Z, -1)
+        need_number(self, Z=Z)
         self.k = k
         self.unigrams = unigrams.clone()
-        self.Z = torch.tensor([-1.0 if Z is None else float(Z)], dtype=self.weight.dtype)
+        self.Z = torch.tensor([float(Z)], dtype=self.weight.dtype)
         self.batchnoise = True
         self.fastNoise()
         self.output = [torch.empty(0) for _ in range(4)]
@@ -138,13 +145,21 @@ class NCEModule(Linear):
         return resized(sampleprob, sampleidx.shape).copy_(self.unigrams[places])
 
     def _diagnose(self, input: Any) -> None:
+        self._check(input)
+        classes, target = self.weight.shape[0], input[1]
+        wrong = target[(target < 1) | (target > classes)]
+        if wrong.numel():
+            raise ArgumentError(f"a target is {wrong[0].item():g}: classes count from 1 to {classes}")
+
+    def _check(self, input: Any) -> None:
         size = self.weight.shape[1]
         fits = isinstance(input, (list, tuple)) and len(input) == 2
+        fits = fits and all(isinstance(t, torch.Tensor) for t in input)
         fits = fits and input[0].dim() == 2 and input[0].shape[1] == size and input[1].shape == input[0].shape[:1]
         self._want(fits, f"a list of N x {size} and N targets", input)
 
     def updateOutput(self, input: Any) -> Any:
-        self._diagnose(input)
+        self._check(input)
         x, target = input
         if not self.train and self.normalized:
             linear = torch.addmm(self.bias, x, self.weight.t())
@@ -299,7 +314,7 @@ class NCECriterion(Criterion):
         first.div_(self._Pomdiv).div_(of_target + EPS).div_(divisor)
         resized(second, of_noise.shape).copy_(of_noise)
         second.div_(self._Pondiv).div_(of_noise + EPS).div_(divisor)
-        for grad, given in zip(others, input[2:]):
-            if grad.numel() != given.numel():
-                resized(grad, given.shape).zero_()
+        for grad, like in zip(others, input[2:]):
+            if grad.numel() != like.numel():
+                resized(grad, like.shape).zero_()
         return self.gradInput

@@ -14,7 +14,9 @@ from ... import random
 from ...errors import ArgumentError, ModuleError
 from ...nn import Criterion, Module, MSECriterion
 from ...nn._kernels import resized
-from ...nn._object import given
+from ...nn._object import given, need_number, need_tensor
+from ...nn.criterion.base import need_criterion
+from .._needs import refuse
 from .module import fromBatch, toBatch
 
 
@@ -98,7 +100,7 @@ class ReinforceCategorical(Reinforce):
     """
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(input.dim() == 2, "a batch, N x classes", input)
+        self._want(need_tensor(input).dim() == 2, "a batch, N x classes", input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         output = resized(self.output, input.shape)
@@ -132,12 +134,13 @@ class ReinforceNormal(Reinforce):
         if stdev is None:
             self.gradInput = [torch.empty(0), torch.empty(0)]
         else:
+            _need_parameter(self, stdev=stdev)
             self.stdev = stdev
 
     def _given(self, input: Any) -> tuple[torch.Tensor, Any]:
         mean, stdev = _two(input, self.stdev)
         if stdev is None:
-            raise ArgumentError(f"{self._typename}: give a stdev, or an input [mean, stdev]")
+            raise ArgumentError("give a stdev, or an input [mean, stdev]")
         return mean, _alike(self, stdev, mean)
 
     def updateOutput(self, input: Any) -> torch.Tensor:
@@ -150,7 +153,7 @@ class ReinforceNormal(Reinforce):
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
         mean, stdev = self._given(input)
-        gradMean, gradStdev = _two(self.gradInput, None)
+        gradMean, gradStdev = _gradients(self.gradInput, mean)
         torch.sub(self.output, mean, out=resized(gradMean, mean.shape))
         if isinstance(stdev, torch.Tensor):
             gradMean.div_(stdev).div_(stdev)
@@ -186,12 +189,13 @@ class ReinforceGamma(Reinforce):
         if scale is None:
             self.gradInput = [torch.empty(0), torch.empty(0)]
         else:
+            _need_parameter(self, scale=scale)
             self.scale = scale
 
     def _given(self, input: Any) -> tuple[torch.Tensor, torch.Tensor]:
         shape, scale = _two(input, self.scale)
         if scale is None:
-            raise ArgumentError(f"{self._typename}: give a scale, or an input [shape, scale]")
+            raise ArgumentError("give a scale, or an input [shape, scale]")
         scale = _alike(self, scale, shape)
         if isinstance(scale, torch.Tensor):
             return shape, scale.expand(shape.shape)
@@ -204,13 +208,20 @@ class ReinforceGamma(Reinforce):
 
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
         shape, scale = self._given(input)
-        gradShape, gradScale = _two(self.gradInput, None)
+        gradShape, gradScale = _gradients(self.gradInput, shape)
         torch.log(self.output, out=resized(gradShape, shape.shape))
         gradShape.sub_(torch.digamma(shape)).sub_(scale.log()).mul_(self.rewardAs(shape)).neg_()
         if gradScale is not None and isinstance(input, (list, tuple)):
             torch.div(self.output, scale * scale, out=resized(gradScale, scale.shape))
             gradScale.sub_(shape / scale).mul_(self.rewardAs(scale)).neg_()
         return self.gradInput
+
+
+def _need_parameter(cls: object, **parameters: Any) -> None:
+    """Check constructor arguments that are numbers or tensors."""
+    for name, value in parameters.items():
+        if not isinstance(value, torch.Tensor):
+            need_number(cls, **{name: value})
 
 
 def _gamma(shape: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -228,6 +239,13 @@ def _gamma(shape: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 def _two(value: Any, second: Any) -> tuple[Any, Any]:
     """The two entries of a list; of anything else, itself and ``second``."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value, second)
+
+
+def _gradients(gradInput: Any, like: torch.Tensor) -> tuple[Any, Any]:
+    """The two entries of ``gradInput``, made anew if ``clearState()`` took them; of a tensor, itself and ``None``."""
+    if isinstance(gradInput, list):
+        gradInput += [like.new_empty(0) for _ in range(2 - len(gradInput))]
+    return _two(gradInput, None)
 
 
 def _alike(module: Any, parameter: Any, like: torch.Tensor) -> Any:
@@ -253,9 +271,12 @@ class _Reward(Criterion):
 
     def __init__(self, module: Module, scale: float | None = None, criterion: Criterion | None = None) -> None:
         super().__init__()
+        if isinstance(module, type) or not callable(getattr(module, "reinforce", None)):
+            refuse(self, "module", "a module, or something else with a method reinforce", module)
         self.module: Any = module
         self.scale = given(scale, 1)
-        self.criterion = MSECriterion() if criterion is None else criterion
+        need_number(self, scale=self.scale)
+        self.criterion = need_criterion(self, MSECriterion() if criterion is None else criterion)
         self.sizeAverage = True
         self.gradInput = [torch.empty(0)]
 

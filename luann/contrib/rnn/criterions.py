@@ -39,7 +39,8 @@ class _Stepwise(Criterion):
 
     def _count(self, input: Any) -> int:
         """The number of steps."""
-        self._want(isinstance(input, (torch.Tensor, list, tuple)), "a list of steps, or a tensor of them", input)
+        steps = input.dim() > 0 if isinstance(input, torch.Tensor) else isinstance(input, (list, tuple))
+        self._want(steps, "a list of steps, or a tensor of them", input)
         return len(input)
 
     def _sum(self, input: Any, targets: Any) -> float:
@@ -89,8 +90,8 @@ class SequencerCriterion(_Stepwise):
         count = self._count(input)
         kind = torch.Tensor if isinstance(input, torch.Tensor) else (list, tuple)
         what = "tensor" if kind is torch.Tensor else "list"
-        if not isinstance(target, kind) or len(target) != count:
-            raise ArgumentError(f"{self._typename}: wanted a {what} of {count} targets, got {describe(target)}")
+        if not isinstance(target, kind) or self._count(target) != count:
+            raise ArgumentError(f"wanted a {what} of {count} targets, got {describe(target)}")
         return count
 
     def updateOutput(self, input: Any, target: Any) -> float:
@@ -109,15 +110,15 @@ class RepeaterCriterion(_Stepwise):
     """The sum of a criterion over the steps of a sequence, all with the same target.
 
     Input: a list of the steps, or a tensor with the steps in the first dimension. Target: that of one step. gradInput
-    is a list or a tensor as the input is. As in the rock it works by ``forward`` and ``backward`` only.
+    is a list or a tensor as the input is.
 
     Args:
         criterion: the criterion for one step; each step has a copy.
     """
 
-    def forward(self, input: Any, target: Any) -> float:
+    def updateOutput(self, input: Any, target: Any) -> float:
         self.output = self._sum(input, [target] * self._count(input))
         return self.output
 
-    def backward(self, input: Any, target: Any) -> Any:
+    def updateGradInput(self, input: Any, target: Any) -> Any:
         return self._gradients(input, [target] * self._count(input))

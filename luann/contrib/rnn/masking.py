@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, ShapeError
 from ...nn._guard import describe
 from ...nn._kernels import resized
 from ...nn._nested import buffer, first
@@ -176,7 +176,11 @@ class LookupTableMaskZero(LookupTable):
         return super()._rows(input).add_(1)
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        super()._diagnose(need_tensor(input) + 1)
+        if need_tensor(input).numel():
+            count, low, high = self.weight.shape[0] - 1, int(input.min()), int(input.max())
+            if low < 0 or high > count:
+                raise ShapeError(f"wanted indices from 0 to {count}, got some from {low} to {high}")
+        super()._diagnose(input + 1)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         self.weight[0].zero_()
@@ -224,7 +228,7 @@ class MaskZeroCriterion(Criterion):
 
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         if not isinstance(input, torch.Tensor):
-            raise ArgumentError(f"{self._typename} has a gradient for a tensor only, got {describe(input)}")
+            raise ArgumentError(f"there is a gradient for a tensor only, got {describe(input)}")
         gradInput = resized(self.gradInput, input.shape).zero_()
         if self.zeroMask.numel():
             self._gradInput = self.criterion.updateGradInput(self.input, self.target)

@@ -72,7 +72,7 @@ class Sequencer(Remembering, AbstractSequencer):
             self._output = []
 
     def updateOutput(self, input: Any) -> Any:
-        steps = _steps(self, input)
+        steps = _steps(input)
         module = self.module
         module.maxBPTTstep(len(steps))
         if not self._remembers():
@@ -127,7 +127,7 @@ class Sequencer(Remembering, AbstractSequencer):
 
     def _back(self, input: Any, gradOutput: Any, go: Go) -> list:
         """Go back through all steps; what ``go`` gives for each."""
-        steps, grads = _steps(self, input), _steps(self, gradOutput, "gradOutput")
+        steps, grads = _steps(input), _steps(gradOutput, "gradOutput")
         if isinstance(input, torch.Tensor) != isinstance(gradOutput, torch.Tensor) or len(steps) != len(grads):
             raise ShapeError(
                 f"wanted a gradOutput for the {len(steps)} steps of {describe(input)}, got {describe(gradOutput)}"
@@ -177,12 +177,12 @@ class Sequencer(Remembering, AbstractSequencer):
     __tostring__ = Decorator.__tostring__
 
 
-def _steps(owner: Module, value: Any, what: str = "input") -> Any:
+def _steps(value: Any, what: str = "input") -> Any:
     """The entries of a sequence."""
     if isinstance(value, torch.Tensor):
         return value.unbind(0)
     if not isinstance(value, (list, tuple)):
-        raise TensorTypeError(f"{owner._typename}: {what} must be a list of steps or a tensor, got {describe(value)}")
+        raise TensorTypeError(f"{what} must be a list of steps or a tensor, got {describe(value)}")
     return value
 
 
@@ -339,7 +339,7 @@ class BiSequencerLM(_TwoWays):
 
     def updateOutput(self, input: list) -> Any:
         if not isinstance(input, (list, tuple)) or len(input) < 2:
-            raise ShapeError(f"{self._typename}: wanted a list of two steps at least, got {describe(input)}")
+            raise ShapeError(f"wanted a list of two steps at least, got {describe(input)}")
         self._fwdOutput = self._fwd.updateOutput(input[:-1])
         self._bwdOutput = self._bwd.updateOutput(input[1:])
         self._firstStep = zeroed(self.__dict__.get("_firstStep"), self._fwdOutput[0])

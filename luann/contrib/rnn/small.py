@@ -90,7 +90,7 @@ class ExpandAs(Module):
 
     def updateOutput(self, input: list[torch.Tensor]) -> list[torch.Tensor]:
         if not isinstance(input, (list, tuple)) or len(input) != 2:
-            raise ArgumentError(f"{self._typename}: wants a list of two tensors")
+            raise ArgumentError("wanted a list of two tensors")
         self.output[:] = [input[0], input[1].expand_as(input[0])]
         return self.output
 

@@ -188,7 +188,7 @@ class PSNRCriterion(nn.Criterion, typename="w2nn.PSNRCriterion"):
         return self.output
 
     def updateGradInput(self, input: torch.Tensor, target: torch.Tensor) -> Any:
-        raise ModuleError(f"{self._typename} has no backward pass")
+        raise ModuleError("there is no backward pass")
 
 
 class SSIMCriterion(nn.Criterion, typename="w2nn.SSIMCriterion"):
@@ -228,7 +228,7 @@ class SSIMCriterion(nn.Criterion, typename="w2nn.SSIMCriterion"):
         return (upper / ((squares + self.c1) * (xx + tt - squares + self.c2))).mean().item()
 
     def updateGradInput(self, input: torch.Tensor, target: torch.Tensor) -> Any:
-        raise ModuleError(f"{self._typename} has no backward pass")
+        raise ModuleError("there is no backward pass")
 
 
 class LBPCriterion(_Huber, typename="w2nn.LBPCriterion"):

@@ -45,11 +45,11 @@ class Criterion(Object):
         """Compute ``gradInput`` and return it."""
         raise NotImplementedError(f"{self._typename} does not define updateGradInput")
 
-    def forward(self, input: Any, target: Any) -> float:
+    def forward(self, input: Any, target: Any = None) -> float:
         """``updateOutput(input, target)``: the number."""
         return self.updateOutput(input, target)
 
-    def backward(self, input: Any, target: Any) -> Any:
+    def backward(self, input: Any, target: Any = None) -> Any:
         """``updateGradInput(input, target)``: the gradient. ``forward`` must have come before."""
         return self.updateGradInput(input, target)
 
