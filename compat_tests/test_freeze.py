@@ -164,7 +164,7 @@ def test_what_a_frozen_net_refuses(tmp_path):
         (frozen.double, "stays torch.FloatTensor"),
         (lambda: luann.save(tmp_path / "f.t7", frozen), "has no form in Torch7"),
         (lambda: luann.freeze(torch.nn.Linear(2, 2)), "takes a module, got Linear"),
-        (lambda: frozen.forward(torch.ones(1, 2, 5, 5).double()), "^nn.Frozen: the net was frozen as torch.FloatTensor"),
+        (lambda: frozen.forward(torch.ones(1, 2, 5, 5).double()), "^nn.Frozen: the net was frozen as"),
         (lambda: frozen.forward(torch.ones(1, 4, 5, 5)), "wanted 2 x H x W.*got 1x4x5x5"),
     ):
         with pytest.raises(luann.Error, match=text):

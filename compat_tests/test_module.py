@@ -576,16 +576,18 @@ def test_no_class_has_an_attribute_of_the_name_of_a_slot():
 
 
 @pytest.mark.parametrize("input", [None, "text", [torch.ones(2)]])
-@pytest.mark.parametrize("layer", [nn.Linear(2, 2), nn.Tanh(), nn.SpatialConvolution(1, 1, 1, 1), nn.Mean(1), nn.BatchNormalization(2)])
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(2, 2), nn.Tanh(), nn.SpatialConvolution(1, 1, 1, 1), nn.Mean(1), nn.BatchNormalization(2)]
+)
 def test_something_else_than_a_tensor_is_named(layer, input):
-    with pytest.raises(luann.Error, match="tensor.* got|wanted .* got"):
+    with pytest.raises(luann.Error, match=r"tensor.* got|wanted .* got"):
         layer.forward(input)
 
 
 def test_a_module_that_was_saved_without_output_says_so():
     layer = nn.Linear(2, 2)
     layer.output = None
-    with pytest.raises(luann.Error, match=r"has no output, as if saved without: set module.output"):
+    with pytest.raises(luann.Error, match="has no output, as if saved without"):
         layer.forward(torch.ones(1, 2))
 
 

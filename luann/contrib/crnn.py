@@ -254,7 +254,7 @@ class CtcCriterion(Criterion):
     LogSoftMax before it makes that of scores. What cannot be read from T steps costs infinity, and has no gradient.
     """
 
-    def forward(self, input: torch.Tensor, target: torch.Tensor, forwardOnly: bool | None = None) -> float:
+    def forward(self, input: torch.Tensor, target: Any = None, forwardOnly: bool | None = None) -> float:
         """``updateOutput(input, target, forwardOnly)``: the number."""
         return self.updateOutput(input, target, forwardOnly)
 

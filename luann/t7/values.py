@@ -39,8 +39,8 @@ class Unknown:
     """An object of a class that luann does not know; it keeps all that the file said.
 
     A field reads as an attribute (``obj.weight``) and as an item (``obj['weight']``, for any key); both can be set.
-    ``print(obj)`` shows a tree of the fields. As a module in a net it cannot compute, but ``findModules``, ``apply`` and
-    ``replace`` of the net know it.
+    ``print(obj)`` shows a tree of the fields. As a module in a net it cannot compute, but ``findModules``, ``apply``
+    and ``replace`` of the net know it.
 
     Attributes:
         typename: the class in Torch7, such as ``'nn.Foo'``.

@@ -91,7 +91,7 @@ luann.random.uniform(parameters, -0.1, 0.1)
 # The unrolled net: clones with outputs of their own and the same parameters. They train, step and decoder evaluate.
 shared = ["weight", "bias", "gradWeight", "gradBias"]
 steps, decoders, criterions = [], [], []
-for t in range(opt.steps):
+for _ in range(opt.steps):
     steps.append(step.clone(*shared))
     decoders.append(decoder.clone(*shared))
     criterions.append(nn.ClassNLLCriterion())
