@@ -329,6 +329,59 @@ def test_all_models_of_a_file_are_checked(capsys):
     assert out.count("not checked: it holds no outputs") == 2
 
 
+@pytest.fixture
+def net_and_input(tmp_path):
+    """A table with a net, which was run, its input, and other things; and the path of a file for it."""
+    input = torch.randn(4, 3)
+    net = used(nn.Sequential().add(nn.Linear(3, 2)).add(nn.Tanh()), input)
+    return luann.Table(net=net, input=input, wrong=input + 1, number=7, far=luann.Table(input=input)), tmp_path / "x.t7"
+
+
+def checked(capsys, path, *options):
+    """The exit status of the command, and its JSON document or what it says on stderr."""
+    status = main(["check", str(path), "--json", *options])
+    out, err = capsys.readouterr()
+    return status, json.loads(out) if out else err
+
+
+def test_an_input_saved_beside_the_net(capsys, net_and_input):
+    table, path = net_and_input
+    luann.save(path, table)
+    assert checked(capsys, path)[1]["unchecked"] == 1
+    for place in ("input", "far.input"):  # with one model there is no doubt whose it is
+        status, document = checked(capsys, path, "--input", place)
+        assert status == 0 and (document["agree"], document["unchecked"]) == (2, 0)
+    status, document = checked(capsys, path, "--input", "wrong")
+    assert status == 1 and [layer["status"] for layer in document["models"][0]["layers"]] == ["differs", "agrees"]
+    for place, problem in (("nothing", "nothing at 'nothing'"), ("number", "at 'number' is int"), ("net.x", "net.x")):
+        status, err = checked(capsys, path, "--input", place)
+        assert status == 2 and err.count("\n") == 1 and problem in err
+
+
+def test_the_input_is_that_of_the_models_beside_it(capsys, net_and_input):
+    table, path = net_and_input
+    other = luann.Table(net=used(nn.Sequential().add(nn.Linear(5, 2)), torch.randn(2, 5)))
+    luann.save(path, [table, other])
+    status, document = checked(capsys, path, "--input", "[1].input")
+    assert status == 0 and [(m["at"], m["unchecked"]) for m in document["models"]] == [("[1].net", 0), ("[2].net", 1)]
+    status, document = checked(capsys, path, "--at", "[1].net")
+    assert [(m["at"], m["unchecked"]) for m in document["models"]] == [("[1].net", 1)]
+    status, err = checked(capsys, path, "--input", "[1].far.input")
+    assert status == 2 and "none of the 2 models is beside '[1].far.input'" in err
+    assert checked(capsys, path, "--input", "[1].far.input", "--at", "[1].net")[0] == 0
+    status, err = checked(capsys, path, "--at", "[3].net")
+    assert status == 2 and "no model at '[3].net'" in err
+
+
+def test_a_file_of_several_objects(capsys, net_and_input):
+    table, path = net_and_input
+    with luann.t7.Writer(path) as writer:
+        writer.write(table.input)
+        writer.write(table.net)
+    status, document = checked(capsys, path, "--input", "[1]")
+    assert status == 0 and [(m["at"], m["agree"]) for m in document["models"]] == [("[2]", 2)]
+
+
 @pytest.mark.parametrize("name", ["table_list", "module_linear", "function_plain"])
 def test_files_in_which_nothing_can_be_checked(capsys, name):
     assert main(["check", str(REFERENCE / f"serialization/{name}.bin.t7")]) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,56 @@ def test_floats_and_doubles(tmp_path):
                 assert now[key].dtype == array.dtype and np.array_equal(now[key], array)
     net = t7.load(tmp_path / "module_shared.t7")
     assert net.get(1).weight.data_ptr() == net.get(2).weight.data_ptr()
+
+
+@pytest.mark.parametrize("option", ["--float", "--double"])
+@pytest.mark.parametrize("path", sorted(SERIALIZATION.glob("*.t7")), ids=lambda path: path.name)
+@pytest.mark.filterwarnings("ignore:overflow")  # to infinity, in NumPy as in PyTorch
+def test_every_kind_of_file_can_get_another_type(path, option, tmp_path):
+    if "packed" in path.name:
+        pytest.skip("its class has a layout of its own")
+    target = tmp_path / "out.t7"
+    assert main(["convert", str(path), str(target), option]) == 0
+    kind, dtype = ("Float", np.float32) if option == "--float" else ("Double", np.float64)
+
+    # WeightNorm's weight is in no file: it is made of v and g, and of these in another type with another last digit
+    left_out = {"stride", "offset", *(["weight"] if "weightnorm" in path.name else [])}
+
+    def wanted(node, key=""):
+        if isinstance(node, list):
+            return [wanted(value) for value in node]
+        if isinstance(node, str) and key == "_type":
+            return f"torch.{kind}Tensor"
+        if not isinstance(node, dict):
+            return node
+        node = {key: wanted(value, key) for key, value in node.items() if key not in left_out}
+        if node.get("type") in ("tensor", "storage") and re.match(r"torch\.(Double|Float|Half)", node["class"]):
+            values = [v if isinstance(v, str) else np.array(v).astype(dtype).item() for v in node["values"]]
+            name = f"torch.{kind}{node['type'].capitalize()}"
+            node = {**node, "class": name, "values": [str(v) if v in (math.inf, -math.inf) else v for v in values]}
+        return node
+
+    assert wanted(written(t7.load(target))) == wanted(written(t7.load(path)))
+    left = {n for n in ("Double", "Float", "Half") if f'"torch.{n}' in json.dumps(written(t7.load(target)))}
+    assert left <= {kind}
+
+
+def test_the_variables_of_a_function_get_the_type(tmp_path):
+    tensor, storage = torch.ones(2, dtype=torch.float64), luann.Storage(torch.ones(2, dtype=torch.float64))
+    functions = [
+        Function(b"a", [Table(name="x", value=tensor), Table(name="s", value=storage)]),
+        Function(b"b", [tensor, Function(b"c", [tensor])], 7),
+    ]
+    retype(functions, torch.float32)
+    (x, s), (value, inner) = (f.upvalues for f in functions)
+    assert x["value"].dtype == value.dtype == inner.upvalues[0].dtype == s["value"].tensor.dtype == torch.float32
+    assert x["value"].data_ptr() == value.data_ptr()
+
+
+def test_a_generator_stays_as_it_is(tmp_path):
+    path = SERIALIZATION / "generator.bin.t7"
+    assert main(["convert", str(path), str(tmp_path / "out.t7"), "--float"]) == 0
+    assert (tmp_path / "out.t7").read_bytes() == path.read_bytes()
 
 
 def test_what_shares_memory_shares_it_afterwards():
@@ -350,6 +401,22 @@ def test_what_is_there_is_replaced_only_by_a_complete_file(capsys, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "bad.t7", "big.t7", "out.json", "out.npz", "out.t7", "x.t7",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", "csv pt pth npy h5 onnx safetensors PT tar.gz".split())
+def test_endings_that_mean_something_else_are_refused(capsys, tmp_path, ending):
+    source, target = SERIALIZATION / "tensor_4d.bin.t7", tmp_path / f"out.{ending}"
+    assert f"luann writes no .{ending.lower().rpartition('.')[2]} files" in wrong(capsys, source, target)
+    for write in (lambda: convert(source, target), lambda: luann.convert.write(target, [1])):
+        with pytest.raises(luann.ArgumentError, match=r"the ending of the result is \.t7, \.npz or \.json"):
+            write()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["out.t7", "out", "out.net", "v1.2.model", "out.txt"])
+def test_endings_that_mean_nothing_else_are_t7(tmp_path, name):
+    convert(SERIALIZATION / "nil.bin.t7", tmp_path / name)
+    assert t7.load(tmp_path / name) is None
 
 
 def test_errors_are_one_line_and_name_the_file(capsys, tmp_path):

@@ -472,8 +472,12 @@ def test_map_location() -> None:
         assert whole.device.type == part.device.type == "meta" and part.shape == (2,) and part.storage_offset() == 1
         assert sizes.tensor.device.type == "cpu" and sizes.tolist() == [7]  # sizes stay where Python reads them
         assert storage.tensor.device.type == "meta"
-    with pytest.raises(RuntimeError):
-        t7.load(data, map_location="no such device")
+
+
+@pytest.mark.parametrize("device", ["no such device", "gpu", "cuda:99", {"cuda": "cpu"}], ids=str)
+def test_a_device_that_is_none(device: Any) -> None:
+    with pytest.raises(ArgumentError, match="leave map_location out to load onto the CPU"):
+        t7.load(T.number(1), map_location=device)
 
 
 @pytest.mark.cuda

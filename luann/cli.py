@@ -1,11 +1,12 @@
 """The command ``luann``.
 
 ``luann show FILE`` tells what a .t7 file holds: a model's tree as Torch7 prints it, its layers and their parameters; of
-any other file the structure, and where models are in it. ``--json`` prints the same for programs; the fields are
-explained in :mod:`luann.show`. With ``--salvage`` a damaged file is told up to the damage. ``--graph`` draws a model.
+any other file the structure, and where models are in it. A file of several objects is told as the list of them, here as
+in the other commands. ``--json`` prints the same for programs; the fields are explained in :mod:`luann.show`. With
+``--salvage`` a damaged file is told up to the damage. ``--graph`` draws a model.
 
 ``luann check FILE`` tells, layer by layer, whether luann computes what Torch7 computed when a model in the file was
-last run; see :mod:`luann.check`.
+last run; see :mod:`luann.check`. ``--input`` says where in the file the input of that run is.
 
 ``luann convert IN OUT`` writes a .t7 file in another form of .t7, or as .npz or .json; see :mod:`luann.convert`.
 
@@ -21,18 +22,20 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from . import __version__, check, convert, load, nngraph, show
-from .errors import Error
+from . import __version__, check, convert, nngraph, show
+from .errors import Error, FormatError
 from .show.objects import printable
-from .t7 import Salvaged, salvage
+from .t7 import Reader, salvage
 
 _JSON_HELP = """\
 fields of the JSON document:
   file, bytes   the file's name and size
+  objects       how many objects the file holds, if several: they are told as the list of them, at [1], [2], ...
   structure     what the file holds, as nodes: kind, by kind class, size, value, length, entries, omitted, at
   models        the outermost models: at, class, type, train, text, layers, numbers, distinct_numbers, distinct_bytes
                 layers: path, class, unknown, train, same_as, parameters, numbers
@@ -44,7 +47,8 @@ help(luann.show) in Python explains each. Positions count from 1."""
 _CHECK_HELP = """\
 A model that was saved without clearState() holds the last output of each layer. Each layer gets the saved output of the
 one before it, and what it computes is compared with its own. "difference" is the largest one, divided by the largest
-saved number; it may be 1e-10 for doubles, 1e-5 for floats, 5e-3 for halves.
+saved number; it may be 1e-10 for doubles, 1e-5 for floats, 5e-3 for halves. PLACE is as "luann show" names it, such as
+input or [1].net.
 
 exit status: 0 if all that could be checked agrees; 1 if something differs; 2 for a wrong command line, a file that
 cannot be read, or one in which nothing could be checked
@@ -138,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
         trouble=2,
     )
     check.add_argument("--json", action="store_true", help="print one JSON document")
+    check.add_argument("--at", metavar="PLACE", help="check only the model at this place")
+    check.add_argument(
+        "--input",
+        metavar="PLACE",
+        help="where in the file the input is that the model was run with; of several models, those in the same table",
+    )
     check.add_argument("--tolerance", type=float, metavar="X", help="how large differences may be")
     convert = command(
         "convert",
@@ -146,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         "Write a .t7 file in another form of .t7, or for other programs.",
         _CONVERT_HELP,
     )
-    convert.add_argument("target", metavar="OUT", help="the file to write: .npz, .json, or any other ending for .t7")
+    convert.add_argument("target", metavar="OUT", help="the file to write: .npz, .json, or .t7")
     convert.add_argument("--format", choices=["binary", "ascii"], help="form of .t7; default binary")
     convert.add_argument("--long-size", type=int, choices=[8, 4], help="bytes of a long in binary .t7; default 8")
     kind = convert.add_mutually_exclusive_group()
@@ -157,11 +167,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(file: str, load: Callable = load) -> tuple[Any, int | None]:
-    """What is in a file, and the file's size."""
+class _Loaded(NamedTuple):
+    """A file: its object, or the list of its objects; how many these are; its size; what salvaging found."""
+
+    value: Any
+    objects: int
+    size: int | None
+    error: FormatError | None = None
+    incomplete: Sequence[Any] = ()
+
+
+def _load(file: str, salvaging: bool = False) -> _Loaded:
+    """What is in a file; where there is damage and ``salvaging``, what stands before it."""
     on_disk = os.path.isfile(file)
-    loaded = load(file, mmap=on_disk)  # a large model is told without reading its numbers
-    return loaded, os.path.getsize(file) if on_disk else None
+    size = os.path.getsize(file) if on_disk else None
+    source = file if on_disk else Path(file).read_bytes()
+    objects: list[Any] = []
+    damage = None
+    try:
+        with Reader(source, mmap=on_disk) as reader:  # a large model is told without reading its numbers
+            objects.append(reader.read())
+            for obj in reader:
+                objects.append(obj)  # each as it comes: there may be damage behind it
+    except FormatError as error:
+        if not salvaging:
+            raise
+        damage = error
+    if not objects:
+        found = salvage(source, mmap=on_disk)
+        return _Loaded(found.value, 1, size, found.error, found.incomplete)
+    return _Loaded(objects if len(objects) > 1 else objects[0], len(objects), size, damage)
 
 
 def _show(arguments: argparse.Namespace) -> tuple[str, int]:
@@ -169,16 +204,17 @@ def _show(arguments: argparse.Namespace) -> tuple[str, int]:
         return _graph(arguments), 0
     if arguments.target or arguments.at:
         arguments.parser.error("-o and --at are for --graph")
-    loaded, size = _load(arguments.file, salvage if arguments.salvage else load)
-    found = loaded if arguments.salvage else Salvaged(loaded, None, [])
-    document = show.describe(found.value, arguments.file, size, found.error, found.incomplete)
+    found = _load(arguments.file, arguments.salvage)
+    document = show.describe(
+        found.value, arguments.file, found.size, found.error, found.incomplete, objects=found.objects
+    )
     return _json(document) if arguments.json else show.render(document), 0 if found.error is None else 1
 
 
 def _graph(arguments: argparse.Namespace) -> str:
     if arguments.json or arguments.salvage:
         arguments.parser.error("--graph draws a whole file, and knows no --json")
-    text = show.draw(_load(arguments.file)[0], arguments.at)
+    text = show.draw(_load(arguments.file).value, arguments.at)
     if not arguments.target:
         return text.rstrip()
     arguments.file = arguments.target  # what goes wrong from here on is about this one
@@ -187,8 +223,10 @@ def _graph(arguments: argparse.Namespace) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> tuple[str, int]:
-    loaded, size = _load(arguments.file)
-    document = check.describe(loaded, arguments.file, size, arguments.tolerance)
+    found = _load(arguments.file)
+    document = check.describe(
+        found.value, arguments.file, found.size, arguments.tolerance, at=arguments.at, input=arguments.input
+    )
     status = 1 if document["differ"] else 0 if document["agree"] else 2
     return _json(document) if arguments.json else check.render(document), status
 

@@ -55,6 +55,12 @@ from .types import Storage, typename
 
 _LONGEST = 60_000  # characters of a name; zip archives allow 65,535 bytes
 _CHUNK = 1 << 16  # numbers that become text at a time
+_FOREIGN = frozenset(
+    ".csv .tsv .xls .xlsx .mat .parquet .arrow .feather .npy .pkl .pickle .joblib .pt .pth .ckpt .safetensors .gguf "
+    ".onnx .pb .pbtxt .tflite .keras .h5 .hdf5 .caffemodel .prototxt .params .mlmodel .msgpack .jsonl .yaml .yml "
+    ".toml .xml .html .md .lua .py .ipynb .dot .svg .pdf .png .jpg .jpeg .gif .bmp .zip .tar .tgz .gz .bz2 .xz .zst "
+    ".7z".split()
+)  # endings of what a .t7 file is not
 
 
 def convert(
@@ -69,14 +75,15 @@ def convert(
 
     Args:
         source: the file.
-        target: where to write. The ending says what: ``.npz``, ``.json``, or any other for .t7. An older file there is
-            replaced once the new one is complete.
+        target: where to write. The ending says what: ``.npz``, ``.json``, or another for .t7, but none that is known as
+            that of something else, such as ``.csv``. An older file there is replaced once the new one is complete.
         format: of .t7: ``'binary'`` or ``'ascii'``.
         long_size: of binary .t7: 8, or 4 bytes.
         dtype: what to make of floating-point tensors and storages; by default they stay as they are.
 
     Raises:
-        ArgumentError: both are the same file, or something cannot be written in this form.
+        ArgumentError: both are the same file, the target's ending is that of another format, or something cannot be
+            written in this form.
         FormatError: the source is no .t7 file, or a damaged one.
         OSError: a file cannot be read or written.
     """
@@ -84,12 +91,20 @@ def convert(
 
 
 def is_t7(target: str | os.PathLike) -> bool:
-    """Whether a file of this name is to be a .t7 file."""
-    return not os.fspath(target).lower().endswith((".npz", ".json"))
+    """Whether a file of this name is to be a .t7 file.
+
+    Raises:
+        ArgumentError: its ending says that it is to be something that luann does not write.
+    """
+    ending = os.path.splitext(os.fspath(target))[1].lower()
+    if ending in _FOREIGN:
+        raise ArgumentError(f"luann writes no {ending} files: the ending of the result is .t7, .npz or .json")
+    return ending not in (".npz", ".json")
 
 
 def read(source: str | os.PathLike, target: str | os.PathLike = "") -> list:
     """All objects of a .t7 file, which must not be the file to be written."""
+    is_t7(target)
     if target and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
         raise ArgumentError("this file would be overwritten: give another name for the result")
     with Reader(source, mmap=os.path.isfile(source)) as reader:
@@ -135,18 +150,29 @@ def retype(objects: list, dtype: torch.dtype) -> None:
     def new(tensor: Any) -> Any:
         return nn.utils.converted(tensor, dtype, None, cache, floating_only=True)
 
+    def swapped(value: Any) -> Any:
+        if isinstance(value, Storage):
+            value.tensor = new(value.tensor)
+        return new(value) if isinstance(value, torch.Tensor) else value
+
     for _, obj in list(walk(objects, lambda obj: not isinstance(obj, nn.DontCast))):
         if hasattr(obj, "_convert"):
             new(obj)
             continue
+        if isinstance(obj, Function):
+            obj.upvalues = swapped(obj.upvalues)
+            continue
         fields = obj.fields if isinstance(obj, Unknown) else obj
-        if not isinstance(fields, (list, dict)):
-            fields = vars(fields)
-        for key, value in list(enumerate(fields) if isinstance(fields, list) else fields.items()):
-            if isinstance(value, torch.Tensor):
-                fields[key] = new(value)
-            elif isinstance(value, Storage):
-                value.tensor = new(value.tensor)
+        if isinstance(fields, list):
+            fields[:] = map(swapped, fields)
+            continue
+        if not isinstance(fields, dict):
+            fields = getattr(fields, "__dict__", {})  # a Generator has none, and no tensors
+        entries = [(swapped(key), swapped(value)) for key, value in fields.items()]
+        if any(isinstance(key, torch.Tensor) for key, _ in entries):  # keys by identity
+            fields.clear()
+        for key, value in entries:
+            fields[key] = value
         if isinstance(obj, Unknown) and _is_floating(obj.fields.get("_type")):
             obj["_type"] = types.tensor_typename(dtype)
 

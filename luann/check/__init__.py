@@ -38,6 +38,10 @@ models in a file and gives one document of plain dicts, lists, strings and numbe
 
 Random layers are computed with the noise that they saved. Where that is missing, as where an input is not in the file
 or an output was not saved, a layer is ``unchecked`` and says why.
+
+What takes a sequence step by step, such as rnn's ``Sequencer``, is compared as a whole; the layers in it, which saved
+what they gave in one of the steps, are ``unchecked``. So is what depends on earlier runs that the file does not tell
+of, such as a recurrent module after several steps of evaluation, all of which use the same memory.
 """
 
 from __future__ import annotations
@@ -54,7 +58,7 @@ import torch
 from .. import nn, random
 from ..errors import ArgumentError, Error
 from ..show.layers import children
-from ..show.objects import class_name, is_model, path_text, readable, walk
+from ..show.objects import class_name, find, is_model, pairs, path_text, readable, walk
 from .compare import TOLERANCES
 from .run import Layer, Run, modules_of
 from .text import NO_OUTPUTS, render
@@ -62,7 +66,14 @@ from .text import NO_OUTPUTS, render
 __all__ = ["TOLERANCES", "Layer", "check_model", "describe", "render"]
 
 
-def describe(root: Any, file: str = "", size: int | None = None, tolerance: float | None = None) -> dict[str, Any]:
+def describe(
+    root: Any,
+    file: str = "",
+    size: int | None = None,
+    tolerance: float | None = None,
+    at: str | None = None,
+    input: str | None = None,
+) -> dict[str, Any]:
     """The document about an object that was loaded from a file; see the top of this module.
 
     Args:
@@ -70,29 +81,57 @@ def describe(root: Any, file: str = "", size: int | None = None, tolerance: floa
         file: its name, for the document only.
         size: its size in bytes, likewise.
         tolerance: as for :func:`check_model`.
+        at: the place of the only model to be checked, as ``luann show`` names it, such as ``[1].net``.
+        input: the place of what the models beside it, or the only model, were run with.
+
+    Raises:
+        ArgumentError: nothing is at one of these places, or it is not clear of which model that is the input.
     """
+    chosen = _chosen(root, at)
+    inputs = {} if input is None else _inputs(root, chosen, input)
     models = []
     totals: Counter[str] = Counter()
-    for way, model in walk(root, lambda obj: not is_model(obj)):
-        if is_model(model):
-            layers, note = check_model(model, tolerance=tolerance)
-            counts = Counter(_STATUS[layer.status] for layer in layers)
-            totals += counts
-            models.append(
-                {
-                    "at": path_text(way),
-                    "class": class_name(model),
-                    **{name: counts[name] for name in _STATUS.values()},
-                    "note": note,
-                    "layers": [_told(layer) for layer in layers],
-                }
-            )
+    for place, model in chosen:
+        layers, note = check_model(model, inputs.get(place), tolerance)
+        counts = Counter(_STATUS[layer.status] for layer in layers)
+        totals += counts
+        models.append(
+            {
+                "at": place,
+                "class": class_name(model),
+                **{name: counts[name] for name in _STATUS.values()},
+                "note": note,
+                "layers": [_told(layer) for layer in layers],
+            }
+        )
     return {
         "file": readable(file),
         "bytes": size,
         **{name: totals[name] for name in _STATUS.values()},
         "models": models,
     }
+
+
+def _chosen(root: Any, at: str | None) -> list[tuple[str, Any]]:
+    """The models to be checked, with their places."""
+    found = walk(root, lambda obj: at is not None or not is_model(obj))
+    models = [(path_text(way), obj) for way, obj in found if is_model(obj)]
+    chosen = [(place, model) for place, model in models if at in (None, place)]
+    if at is not None and not chosen:
+        raise ArgumentError(f"there is no model at {at!r} in it")
+    return chosen
+
+
+def _inputs(root: Any, models: list[tuple[str, Any]], place: str) -> dict[str, Any]:
+    """The input of those models, by their places, that lie beside it; or of the only one."""
+    holder, value = find(root, place)
+    if not isinstance(value, (torch.Tensor, list, tuple, dict)):
+        raise ArgumentError(f"an input is a tensor or a table of them, at {place!r} is {class_name(value)}")
+    beside = {id(model) for _, model in pairs(holder)}
+    takers = [at for at, model in models if len(models) == 1 or id(model) in beside]
+    if not takers:
+        raise ArgumentError(f"none of the {len(models)} models is beside {place!r}: choose one by its place, with --at")
+    return dict.fromkeys(takers, value)
 
 
 def check_model(model: Any, input: Any = None, tolerance: float | None = None) -> tuple[list[Layer], str | None]:
@@ -112,15 +151,35 @@ def check_model(model: Any, input: Any = None, tolerance: float | None = None) -
     if not is_model(model):
         raise ArgumentError(f"check_model() takes a module, got {class_name(model)}")
     with _undisturbed():
-        run = Run(model, tolerance)
-        layers = run.layers(input)
+        layers, has_outputs = _layers(model, input, tolerance)
         if not _differing(layers):
-            return layers, None if run.has_outputs else NO_OUTPUTS
+            return layers, None if has_outputs else NO_OUTPUTS
         train = not getattr(model, "train", True)
-        switched = Run(model, tolerance, train).layers(input)
-    if not _differing(switched):
+        switched, _ = _layers(model, input, tolerance, train)
+    agree = {layer.path for layer in switched if layer.status == "agrees"}
+    if not _differing(switched) and all(layer.path in agree for layer in _differing(layers)):
         return switched, f"these are outputs of {'training' if train else 'evaluation'}: the mode was switched later"
     return layers, _stale(model, layers)
+
+
+def _layers(model: Any, input: Any, tolerance: float | None, train: bool | None = None) -> tuple[list[Layer], bool]:
+    """What is found about the layers, and whether any output was saved.
+
+    A container that differs may keep something from one run to the next, or run its modules in a way that their saved
+    outputs do not tell: where it agrees or explains itself when it runs as a whole, that counts.
+    """
+    run = Run(model, tolerance, train)
+    layers = run.layers(input)
+    doubtful = run.differing | run.uncounted
+    if doubtful:
+        whole = Run(model, tolerance, train, doubtful).layers(input)
+        settled = {layer.path for layer in whole if layer.path in doubtful and layer.status != "differs"}
+        settled |= run.uncounted
+        if settled == doubtful:
+            layers = whole
+        elif settled:
+            layers = Run(model, tolerance, train, settled).layers(input)
+    return layers, run.has_outputs
 
 
 _STATUS = {"agrees": "agree", "differs": "differ", "unchecked": "unchecked"}

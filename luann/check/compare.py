@@ -1,14 +1,12 @@
-"""Outputs: whether two are the same, where they lie in memory, what random layers give with the noise they saved."""
+"""Outputs: whether two are the same, and where they lie in memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 
-from .. import nn
 from ..nn._guard import describe
 
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 5e-3}
@@ -101,34 +99,3 @@ def memory_of(value: Any) -> Memory:
 def overlap(one: Memory, two: Memory) -> bool:
     """Whether two pieces of memory have bytes in common."""
     return any(a[1] < b[2] and b[1] < a[2] for a in one for b in two)
-
-
-def _multiplied(module: Any, input: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    return input.mul_(noise) if getattr(module, "inplace", False) else input * noise
-
-
-_NOISY: dict[type, Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    nn.Dropout: _multiplied,
-    nn.SpatialDropout: _multiplied,
-    nn.RReLU: _multiplied,
-    nn.WhiteNoise: lambda module, input, noise: input + noise,
-}
-
-
-def with_saved_noise(module: Any, input: Any) -> torch.Tensor | None:
-    """The output of a module that draws random numbers, made with those that it saved.
-
-    ``None`` where nothing is drawn, or nothing fitting was saved.
-    """
-    if isinstance(module, (nn.SpatialFractionalMaxPooling, nn.VolumetricFractionalMaxPooling)):
-        module.fixPoolingRegions()  # takes what was saved, if it is of the right size
-        return None
-    function = next((f for cls, f in _NOISY.items() if isinstance(module, cls)), None)
-    noise = getattr(module, "noise", None)
-    if function is None or not isinstance(noise, torch.Tensor) or not isinstance(input, torch.Tensor):
-        return None
-    draws = module.train or getattr(module, "stochastic_inference", False)
-    fits = noise.numel() and noise.dim() == input.dim() and all(n in (1, m) for n, m in zip(noise.shape, input.shape))
-    if not draws or not fits or getattr(module, "p", 1) == 0:
-        return None
-    return function(module, input, noise)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import types
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from .. import nn
+from ..errors import ModuleError
 from ..show.layers import children
 from ..show.objects import class_name
 from ..t7 import Unknown
-from .compare import Memory, compare, emptied, is_empty, memory_of, overlap, with_saved_noise
+from . import replay
+from .compare import Memory, compare, emptied, is_empty, memory_of, overlap
 
 
 @dataclass
@@ -57,6 +59,7 @@ class _Node:
         twin: its copy.
         saved: its output in the file; ``None`` if there is none.
         layer: what is found about it; ``None`` for a container that only hands on what its modules computed.
+        is_whole: whether it runs as a whole, so that nothing is compared within it.
         calls: its runs.
         runs: how many of these are done the second time.
     """
@@ -66,6 +69,7 @@ class _Node:
     twin: Any
     saved: Any
     layer: Layer | None
+    is_whole: bool
     calls: list[_Call] = field(default_factory=list)
     runs: int = 0
 
@@ -129,24 +133,43 @@ class Run:
     in the file, what it computes. The latter is given as it is and not copied: what was changed in place before
     somebody read it is so again.
 
+    What runs its modules once for each step of a sequence runs as a whole, from its own input, and is compared as if it
+    were a single layer: of the modules in it the file holds what they gave in one step, and not what they got.
+
     Args:
         model: the net, which stays as it is.
         tolerance: how large differences may be.
         train: in which mode to compute, in place of that of each module.
+        whole: paths of further containers that are to run as a whole.
+
+    Attributes:
+        differing: the paths of the containers that differ while they call their modules one by one.
+        uncounted: those whose modules ran more or less often than could be foreseen.
     """
 
-    def __init__(self, model: Any, tolerance: float | None = None, train: bool | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tolerance: float | None = None,
+        train: bool | None = None,
+        whole: Collection[str] = (),
+    ) -> None:
+        self.differing: set[str] = set()
+        self.uncounted: set[str] = set()
         self._tolerance = tolerance
         self._comparing = False
+        self._within = False  # whether something runs as a whole
         self._returned: list[list[tuple[_Node, Any]]] = []  # for each container that computes: by its modules so far
         self._trace: list[_Call] = []
         self._nodes: dict[int, _Node] = {}  # by the id of the module
         memo: dict[int, Any] = {}
         self._model = copy.deepcopy(model, memo)
         for path, module in modules_of(model):
-            output = _fields(module).get("output")
+            output = _output(module)
             twin = memo[id(module)]
-            node = _Node(path, module, twin, None if is_empty(output) else output, Layer(path, class_name(module)))
+            is_whole = path in whole or isinstance(module, replay.STEPWISE)
+            layer = Layer(path, class_name(module))
+            node = _Node(path, module, twin, None if is_empty(output) else output, layer, is_whole)
             self._nodes[id(module)] = node
             if train is not None and isinstance(twin, nn.Module):
                 twin.train = train
@@ -168,14 +191,16 @@ class Run:
             if not self._comparing:
                 self._find_overwriters()
                 for node in self._nodes.values():  # what is computed now must not touch what was saved
-                    if isinstance(node.twin, nn.Module):
+                    if "output" in _fields(node.twin) and isinstance(node.twin, nn.Module):
                         node.twin.output = emptied(node.twin.output)
         return self._results()
 
     # One run of a module
 
     def _called(self, node: _Node, input: Any) -> Any:
-        value = (self._container if children(node.module) else self._leaf)(node, input)
+        if self._within:
+            return type(node.twin).updateOutput(node.twin, input)
+        value = (self._leaf if node.is_whole or not children(node.module) else self._container)(node, input)
         if self._returned:
             self._returned[-1].append((node, value))
         return value
@@ -183,25 +208,26 @@ class Run:
     def _leaf(self, node: _Node, input: Any) -> Any:
         if not self._comparing:
             return self._traced(node, input)
-        if isinstance(node.module, Unknown):
-            return self._judged(node, Missing("luann does not know this class"))
-        missing = next(_missing(input), None)
+        missing = _unknown(node) or next(_missing(input), None)
         if missing is not None:
             return self._judged(node, missing)
-        before = copy.deepcopy(input) if _is_in_place(node.twin) else None
+        if not node.runs:
+            replay.rewind(node.twin, input, len(node.calls))
+        before = copy.deepcopy(input) if _is_in_place(node) else input
         return self._judged(node, self._computed(node, input), before)
 
     def _computed(self, node: _Node, input: Any) -> Any:
         """A module's output, or why there is none."""
         state = torch.random.get_rng_state()
+        self._within = True
         try:
-            output = with_saved_noise(node.twin, input)
-            if output is None:
-                output = type(node.twin).updateOutput(node.twin, input)
+            output = replay.run(node.twin, input)
         except RecursionError:
             raise
         except Exception as error:
             return _failure(error)
+        finally:
+            self._within = False
         if not torch.equal(state, torch.random.get_rng_state()):
             return Missing("it is random, and what it drew was not saved")
         return output
@@ -222,7 +248,12 @@ class Run:
         if node.saved is None and _nothing_to_tell(node, computed, given):
             node.layer = None
             return computed
-        return self._judged(node, computed) if self._comparing else self._traced(node, given)
+        if not self._comparing:
+            return self._traced(node, given)
+        value = self._judged(node, computed)
+        if node.layer is not None and node.layer.status == "differs":
+            self.differing.add(node.path)
+        return value
 
     def _routed(self, node: _Node, input: Any) -> Any:
         """The output of a container, which calls its modules; or why there is none."""
@@ -250,10 +281,11 @@ class Run:
     # The first time
 
     def _traced(self, node: _Node, given: Any) -> Any:
-        value = Missing("") if node.saved is None else _fields(node.twin)["output"]
-        memory = memory_of(value)
+        value = Missing("what it takes was not saved") if node.saved is None else _output(node.twin)
+        changes = _is_in_place(node)
+        memory = memory_of([_output(module) for _, module in modules_of(node.twin)] if changes else value)
         aliases = overlap(memory, memory_of(given))
-        in_place = aliases and (_is_in_place(node.twin) or isinstance(node.module, Unknown))
+        in_place = aliases and (changes or isinstance(node.module, Unknown))
         call = _Call(node, memory, in_place, in_place or not aliases)
         node.calls.append(call)
         self._trace.append(call)
@@ -276,7 +308,7 @@ class Run:
 
         Args:
             computed: the output.
-            before: what an input was that has been overwritten with the output.
+            before: what the input was before the module ran; ``None`` for a container that calls others through here.
         """
         call = node.calls[node.runs] if node.runs < len(node.calls) else None
         node.runs += 1
@@ -293,13 +325,34 @@ class Run:
             return computed
         if overwritten:
             return computed  # _results() tells the rest
+        saved = self._unresized(node, computed)
         found = compare(computed, saved, self._tolerance)
-        if not found.agree and before is not None and compare(before, saved, self._tolerance).agree:
-            layer.reason = "what it did in place was undone by backward before the net was saved"
-            return computed
+        if not found.agree and before is not None:
+            if _is_in_place(node) and compare(before, saved, self._tolerance).agree:
+                layer.reason = "what it did in place was undone by backward before the net was saved"
+                return computed
+            if self._changes_with_runs(node, computed, before):
+                layer.reason = "what it computes depends on its runs before, of which the file does not tell enough"
+                return copy.deepcopy(saved)
         layer.status = "agrees" if found.agree else "differs"
         layer.difference, layer.tolerance, layer.reason = found
         return copy.deepcopy(saved)
+
+    def _unresized(self, node: _Node, computed: Any) -> Any:
+        """The saved output, in the size in which it was computed if a container gave it another, as CReLU does."""
+        saved = node.saved
+        tensors = isinstance(computed, torch.Tensor) and isinstance(saved, torch.Tensor)
+        if not tensors or saved.shape == computed.shape or saved.numel() != computed.numel():
+            return saved
+        outer = (other for other in self._nodes.values() if other is not node and children(other.module))
+        return saved.reshape(computed.shape) if any(other.saved is saved for other in outer) else saved
+
+    def _changes_with_runs(self, node: _Node, computed: Any, input: Any) -> bool:
+        """Whether a module gives something else when it does its last run again."""
+        first = copy.deepcopy(computed)
+        replay.rewind(node.twin, input, 1)
+        again = self._computed(node, copy.deepcopy(input))
+        return isinstance(again, Missing) or not compare(again, first, self._tolerance).agree
 
     def _results(self) -> list[Layer]:
         for call in reversed(self._trace):
@@ -313,20 +366,57 @@ class Run:
             else:
                 layer.reason = f"its memory was used again by {place}"
         for node in self._nodes.values():
+            if node.is_whole and node.calls:
+                self._tell_within(node)
             if node.layer is not None and node.layer.reason is None and node.runs > 1:
                 node.layer.reason = f"runs {node.runs} times, of which the last one is compared"
+            if node.calls and node.runs != len(node.calls):
+                self.uncounted |= {outer.path for outer in self._nodes.values() if _is_child(node, outer)}
         return [node.layer for node in self._nodes.values() if node.layer is not None]
+
+    def _tell_within(self, whole: _Node) -> None:
+        """Say why the layers within what runs as a whole were not checked."""
+        for _, module in modules_of(whole.module)[1:]:
+            node = self._nodes[id(module)]
+            if node.calls:
+                continue  # it runs elsewhere too
+            if children(module):
+                node.layer = None
+            elif node.layer is not None and node.layer.reason is None:
+                place = f"{class_name(whole.module)} {whole.path}".strip()
+                node.layer.reason = f"it is part of {place}, which is compared as a whole"
 
 
 def _fields(module: Any) -> dict[Any, Any]:
     return module.fields if isinstance(module, Unknown) else module.__dict__
 
 
-def _is_in_place(module: Any) -> bool:
-    return bool(_fields(module).get("inplace"))
+def _output(module: Any) -> Any:
+    """The output that a module holds; that of some is their net's."""
+    return module.fields.get("output") if isinstance(module, Unknown) else getattr(module, "output", None)
+
+
+def _is_child(node: _Node, outer: _Node) -> bool:
+    return any(child is node.module for _, child in children(outer.module))
+
+
+def _is_in_place(node: _Node) -> bool:
+    """Whether a layer, or one in what runs as a whole, changes its input."""
+    return any(_fields(module).get("inplace") for _, module in modules_of(node.module))
+
+
+def _unknown(node: _Node) -> Missing | None:
+    """What is missing where a layer, or one in what runs as a whole, is of an unknown class."""
+    for _, module in modules_of(node.module):
+        if isinstance(module, Unknown):
+            what = "this class" if module is node.module else class_name(module)
+            return Missing(f"luann does not know {what}")
+    return None
 
 
 def _failure(error: Exception) -> Missing:
+    if isinstance(error, ModuleError) and error.__cause__ is None:  # a refusal: something that was set is gone
+        return Missing(f"it cannot run again as it was saved: {' '.join(str(error).split())}")
     return Missing(f"luann fails: {' '.join(str(error).split())}", failed=True)
 
 

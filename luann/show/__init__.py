@@ -7,6 +7,9 @@
 ``damage``
     ``null``, or where a file was told up to the damage: ``message``, ``offset`` (the byte), and ``where``, the path to
     what was being read.
+``objects``
+    how many objects the file holds, if there are several: then they are told as the list of them, and a place is
+    ``[2].key``. Where there is one, this is missing.
 ``structure``
     the file's object as a node, cut off where it is deep or long. A node has a ``kind``, and by it what follows; and
     ``incomplete``, if the damage cut it short:
@@ -75,14 +78,16 @@ def describe(
     size: int | None = None,
     damage: FormatError | None = None,
     incomplete: Iterable[Any] = (),
+    objects: int = 1,
 ) -> dict[str, Any]:
     """The document about an object that was loaded from a file; see the top of this module.
 
     Args:
-        root: what :func:`luann.load` gave.
+        root: what :func:`luann.load` gave; or a list of all objects in the file.
         file: its name, for the document only.
         size: its size in bytes, likewise.
         damage, incomplete: where root is what :func:`luann.t7.salvage` gave, the ``error`` and what is ``incomplete``.
+        objects: how many objects of the file ``root`` lists, where it does.
     """
     cut_short = {id(obj) for obj in incomplete}
     outermost = walk(root, lambda obj: not is_model(obj))
@@ -92,7 +97,8 @@ def describe(
         "file": readable(file),
         "bytes": size,
         "damage": None if damage is None else _damage(damage),
-        "structure": Structure(models, cut_short).node(root),
+        **({"objects": objects} if objects > 1 else {}),
+        "structure": Structure(models, cut_short, root if objects > 1 else None).node(root),
         "models": [describe_model(obj, at, cut_short) for at, obj in models],
         "unknown": dict(sorted(unknown.items())),
     }

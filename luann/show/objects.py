@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .. import nn
+from ..errors import ArgumentError
 from ..t7 import Function, Unknown
 from ..types import Storage, typename
 
@@ -72,6 +73,19 @@ def walk(root: Any, enter: Callable[[Any], bool] = lambda obj: True) -> Iterator
             if isinstance(obj, dict):
                 below += [((way, key), key) for key in obj if holds(key)]
             stack += reversed(below)
+
+
+def find(root: Any, place: str) -> tuple[Any, Any]:
+    """What lies at a place in root, such as ``[2].input``: the list, table or object that holds it, and the value.
+
+    Raises:
+        ArgumentError: nothing is there.
+    """
+    for way, obj in walk(root):
+        for key, value in pairs(obj):
+            if place.endswith(key_text(key).removeprefix(".")) and path_text((way, key)) == place:
+                return obj, value
+    raise ArgumentError(f"there is nothing at {place!r} in it")
 
 
 def path_text(way: Any) -> str:

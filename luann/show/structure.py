@@ -25,9 +25,13 @@ class Structure:
     Args:
         models: the models of the file and where they are.
         incomplete: ids of what damage cut short.
+        objects: the list of the objects in a file, if there are several.
     """
 
-    def __init__(self, models: list[tuple[str, Any]], incomplete: Set[int] = frozenset()) -> None:
+    def __init__(
+        self, models: list[tuple[str, Any]], incomplete: Set[int] = frozenset(), objects: list | None = None
+    ) -> None:
+        self.objects = objects
         self.models = {id(model): at for at, model in models}
         self.incomplete = incomplete
         self.met: dict[int, str] = {}
@@ -68,7 +72,10 @@ class Structure:
 
     def inside(self, obj: Any, length: int, path: str, depth: int) -> dict[str, Any]:
         """How many entries there are, and the nodes of as many as are told."""
-        if depth >= _DEPTH:
+        if obj is self.objects:
+            most = _ENTRIES
+            depth -= 1
+        elif depth >= _DEPTH:
             most = 0
         elif isinstance(obj, (list, tuple)):
             most = _LIST if any(map(holds, obj[:_PLAIN])) else _PLAIN

@@ -20,6 +20,9 @@ def render(document: dict[str, Any]) -> str:
     else:
         numbers = {model["at"]: model["numbers"] for model in models}
         first, *rest = _node_lines(document["structure"], numbers)
+        if "objects" in document:
+            head = _count(document["objects"], "object")
+            first = first.replace(_head(document["structure"], numbers), head, 1)
         found = f", {_count(len(models), 'model')} inside" if models else ""
         blocks = [[f"{title}{first}{of_size}{found}", *rest]]
     if document["damage"]:

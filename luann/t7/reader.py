@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import torch
 
 from .._notes import as_list, keep_whole
-from ..errors import FormatError
+from ..errors import ArgumentError, FormatError
 from ..progress import Patient
 from ..table import Shuffled, Table
 from ..types import DTYPES, Storage, classes
@@ -64,6 +64,7 @@ class Reader:
 
     Raises:
         FormatError: at once if this is no .t7 file (it says what it is), later if it is damaged.
+        ArgumentError: there is no such device, or an argument is of another kind.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Reader:
         format: str | None = None,
         mmap: bool = False,
     ) -> None:
-        self._device = torch.empty(0, device="cpu" if map_location is None else map_location).device
+        self._device = _device(map_location)
         self._source, self._close = open_source(file, long_size, format, mmap)
         self._memo = self._source.memo
         self._stack = self._source.stack
@@ -462,6 +463,18 @@ def _kind_of(value: Any) -> str:
     return getattr(value, "typename", None) or type(value).__name__
 
 
+def _device(map_location: Any) -> torch.device:
+    """The device for tensors, after making sure that there can be some."""
+    try:
+        return torch.empty(0, device="cpu" if map_location is None else map_location).device
+    except (AssertionError, RuntimeError, TypeError) as error:
+        why = str(error).partition("\n")[0]
+        raise ArgumentError(
+            f"map_location={map_location!r} is no device that PyTorch can use here ({why}); "
+            "leave map_location out to load onto the CPU"
+        ) from error
+
+
 def _upvalues(function: Function) -> Steps:
     upvalues = yield
     function.upvalues = upvalues if upvalues else []
@@ -492,6 +505,7 @@ def load(
 
     Raises:
         FormatError: if this is no .t7 file (it says what it is), or a damaged one.
+        ArgumentError: there is no such device, or an argument is of another kind.
         OSError: if it cannot be opened or read.
     """
     with Reader(file, map_location=map_location, long_size=long_size, format=format, mmap=mmap) as reader:
