@@ -32,6 +32,8 @@ class Criterion(Object):
 
     output: Any = 0
     gradInput: Any = None
+    _on_device = False
+    _file_names = {"_on_device": None}
 
     def __init__(self) -> None:
         self.gradInput = torch.empty(0)
@@ -52,6 +54,24 @@ class Criterion(Object):
     def backward(self, input: Any, target: Any = None) -> Any:
         """``updateGradInput(input, target)``: the gradient. ``forward`` must have come before."""
         return self.updateGradInput(input, target)
+
+    def onDevice(self: K, enable: bool = True) -> K:
+        """Have ``forward`` give the number as a tensor without dimensions on the device of the input, so that a
+        training step waits for nothing; returns the criterion. ``onDevice(False)`` takes it back.
+
+        It reaches the criterions within this one. A few that compute with numbers of Python, such as
+        HingeEmbeddingCriterion, give a number all the same. Not saved in files.
+        """
+        self._on_device = enable
+        for value in list(vars(self).values()):
+            for inner in value if isinstance(value, list) else [value]:
+                if isinstance(inner, Criterion):
+                    inner.onDevice(enable)
+        return self
+
+    def _number(self, value: torch.Tensor) -> Any:
+        """What ``forward`` gives for a number in a tensor of its own."""
+        return value if self._on_device else value.item()
 
     def __call__(self, *arguments: Any) -> tuple[float, Any]:
         """``forward`` and ``backward`` of an input and a target: the number and the gradient.
@@ -135,7 +155,7 @@ class _Elementwise(Criterion):
 
     def updateOutput(self, input: torch.Tensor, target: Any) -> float:
         reduction = MEAN if self.sizeAverage else SUM
-        self.output = self._loss(input, self._aligned(input, target), reduction).item()
+        self.output = self._number(self._loss(input, self._aligned(input, target), reduction))
         return self.output
 
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:

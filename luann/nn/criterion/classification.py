@@ -151,12 +151,12 @@ class _NegativeLogLikelihood(_Labelled):
         output, total = known.scalars
         known.size = input.shape
         self._forward_kernel(input, labels, self.weights, reduction, self._ignored(), output=output, total_weight=total)
-        return output.item()
+        return output.where(total != 0, 0) if self._on_device else output.item()
 
     def updateOutput(self, input: torch.Tensor, target: Any) -> float:
         labels = self._read(input, target)
         self.output = self._compute(input, labels, MEAN if self.sizeAverage else SUM)
-        if not math.isfinite(self.output) and self.total_weight_tensor.item() == 0:
+        if not self._on_device and not math.isfinite(self.output) and self.total_weight_tensor.item() == 0:
             self.output = self._compute(input, labels, SUM)  # no label counts; Torch7 then does not divide
         return self.output
 
@@ -165,12 +165,14 @@ class _NegativeLogLikelihood(_Labelled):
         if gradInput.shape != shape:
             resized(gradInput, shape)
         total = self.total_weight_tensor
-        if self.weights is not None and not total.item() > 0:
+        if self.weights is not None and not self._on_device and not total.item() > 0:
             return gradInput.zero_()
         reduction = MEAN if self.sizeAverage else SUM
         self._backward_kernel(
             one(input), input, labels, self.weights, reduction, self._ignored(), total, grad_input=gradInput
         )
+        if self.weights is not None and self._on_device:
+            gradInput.masked_fill_(~(total > 0), 0)
         return gradInput
 
 
@@ -298,7 +300,7 @@ class MultiMarginCriterion(_Labelled):
     def updateOutput(self, input: torch.Tensor, target: Any) -> float:
         labels = self._rows(input, target)
         reduction = MEAN if self.sizeAverage else SUM
-        self.output = _C.multi_margin_loss(input, labels, self.p, self.margin, self.weights, reduction).item()
+        self.output = self._number(_C.multi_margin_loss(input, labels, self.p, self.margin, self.weights, reduction))
         return self.output
 
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:
@@ -344,7 +346,7 @@ class MultiLabelMarginCriterion(_Labelled):
         output = input.new_empty(())
         is_target = resized(self.isTarget, input.shape)
         _multilabel_margin(input, labels, MEAN if self.sizeAverage else SUM, output=output, is_target=is_target)
-        self.output = output.item()
+        self.output = self._number(output)
         return self.output
 
     def updateGradInput(self, input: torch.Tensor, target: Any) -> torch.Tensor:

@@ -141,7 +141,7 @@ class CosineEmbeddingCriterion(_Pair):
 
     def updateOutput(self, input: list, target: Any) -> float:
         self._cache = self._compare(*self._rows(input, target))
-        self.output = reduced(self._cache[0], MEAN if self.sizeAverage else SUM).item()
+        self.output = self._number(reduced(self._cache[0], MEAN if self.sizeAverage else SUM))
         return self.output
 
     def updateGradInput(self, input: list, target: Any) -> list:

@@ -137,7 +137,7 @@ class L1Cost(_Untargeted):
     """
 
     def updateOutput(self, input: torch.Tensor, *ignored: Any) -> float:
-        self.output = reduced(input.abs(), SUM).item()
+        self.output = self._number(reduced(input.abs(), SUM))
         return self.output
 
     def updateGradInput(self, input: torch.Tensor, *ignored: Any) -> torch.Tensor:
