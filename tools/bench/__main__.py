@@ -44,7 +44,7 @@ def about() -> dict[str, Any]:
 def run(name: str, threads: int, seconds: float, least: int, memory: bool) -> dict[str, Any]:
     """A workload in a fresh process: nothing of the one before is left in memory."""
     arguments = [sys.executable, "-m", "tools.bench.worker", name, threads, seconds, least, memory]
-    settings = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    settings = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "KINETO_LOG_LEVEL": "99"}
     done = subprocess.run(
         [str(a) for a in arguments], cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, check=False
     )
