@@ -2,14 +2,15 @@
 
 What is folded and fused: batch normalisation into the convolution or linear layer before it; rectifiers into
 convolutions; the sum of two branches into the last convolution of one of them. Dropout and Identity are left out.
-Images stay channels-last between layers, and weights are packed for oneDNN at the first forward. Sequential,
-ConcatTable, ParallelTable, Concat, CAddTable and the graphs of nngraph are gone into; of every other module there is a
-copy in evaluation.
+Images stay channels-last between layers, and weights are prepared for the kernel that the first forward chooses.
+Sequential, ConcatTable, ParallelTable, Concat, CAddTable and the graphs of nngraph are gone into; of every other module
+there is a copy in evaluation.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ import torch
 from . import nn, nngraph
 from .errors import ArgumentError, ModuleError, ShapeError, TensorTypeError
 from .nn import _kernels as kernels
+from .nn import _winograd
 from .nn._guard import describe
 from .nn._pointwise import Pointwise
 from .nn.convolution._base import _Convolution
@@ -151,7 +153,8 @@ class _Convolve:
         self.weight, self.bias = weight, bias
         self.wanted = f"{module.nInputPlane} x H x W, or a batch of these"
         self.relu = False
-        self.packed: Any = None
+        self.chosen: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
+        self.prepared: Any = None  # the weight as the chosen kernel takes it
 
     def fold(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
         """Multiply the output's planes by ``scale``, and add ``shift``."""
@@ -160,41 +163,64 @@ class _Convolve:
 
     def __deepcopy__(self, memo: dict) -> _Convolve:
         twin = copy.copy(self)
-        twin.packed = None
+        twin.chosen = twin.prepared = None
         return twin
 
-    def _pack(self, x: torch.Tensor) -> bool:
-        """Whether oneDNN's fused convolution is to be used, for which the weight is packed then; decided once, by the
-        first input.
-        """
-        if self.packed is None:
-            self.packed = False
-            usable = (
-                kernels.PRIVATE and None not in (_fused, _fused_sum, _pack) and torch.backends.mkldnn.is_available()
-            )
-            height, width = (n // step for n, step in zip(x.shape[-2:], self.stride))
-            large = 2 * len(x) * height * width * self.weight.numel() >= kernels.CONVOLUTION_FLOPS
-            wide = len(self.weight) >= LAST_PLANES  # what follows would be slow with few planes innermost
-            single = x.dtype is torch.float32 and self.weight.dtype is torch.float32
-            if usable and large and wide and single and x.is_cpu:
-                settings = (self.padding, self.stride, self.dilation, self.groups, x.shape)
-                self.packed = _pack(self.weight.to_mkldnn(), *settings)  # type: ignore[misc]
-        return self.packed is not False
+    def _choose(self, x: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
+        """The kernel for inputs such as the first, for which the weight is prepared."""
+        n, planes = len(x), len(self.weight)
+        size = self._size(x)
+        plain = self.dilation == (1, 1) and self.groups == 1 and x.dtype is self.weight.dtype
+        if plain and kernels.plan_for(x, self.weight, size, self.stride).forward == "winograd":
+            self.prepared = _winograd.filters(self.weight)
+            return self._by_winograd
+        usable = kernels.PRIVATE and None not in (_fused, _fused_sum, _pack) and torch.backends.mkldnn.is_available()
+        large = 2 * n * math.prod(size) * self.weight.numel() >= kernels.CONVOLUTION_FLOPS
+        wide = planes >= LAST_PLANES  # what follows would be slow with few planes innermost
+        single = x.dtype is torch.float32 and self.weight.dtype is torch.float32
+        if usable and large and wide and single and x.is_cpu:
+            settings = (self.padding, self.stride, self.dilation, self.groups, x.shape)
+            self.prepared = _pack(self.weight.to_mkldnn(), *settings)  # type: ignore[misc]
+            return self._by_onednn
+        return self._unprepared
+
+    def _size(self, x: torch.Tensor) -> tuple[int, int]:
+        """The sizes of a plane of the output."""
+        height, width = (
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(x.shape[2:], self.weight.shape[2:], self.stride, self.padding, self.dilation)
+        )
+        return height, width
 
     def __call__(self, x: Any, other: torch.Tensor | None = None) -> Any:
         if x.dim() == 3:
             return self(x.unsqueeze(0), other if other is None else other.unsqueeze(0)).squeeze(0)
         if x.dim() != 4 or x.shape[1] != self.weight.shape[1] * self.groups:
             raise ShapeError(f"wanted {self.wanted}, got {describe(x)}")
-        if not self._pack(x):
-            settings = (self.stride, self.padding, self.dilation, False, (0, 0), self.groups)
-            y = torch.empty(0, dtype=x.dtype, device=x.device)
-            kernels.convolution(y, x, self.weight, self.bias, settings)
-            if other is not None:
-                y.add_(other)
-            return y.relu_() if self.relu else y
+        if self.chosen is None:
+            self.chosen = self._choose(x)
+        return self.chosen(x, other)
+
+    def _unprepared(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
+        settings = (self.stride, self.padding, self.dilation, False, (0, 0), self.groups)
+        y = torch.empty(0, dtype=x.dtype, device=x.device)
+        kernels.convolution(y, x, self.weight, self.bias, settings)
+        return self._finished(y, other)
+
+    def _by_winograd(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
+        size = (len(x), len(self.weight), *self._size(x))
+        y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+        _winograd.convolve(y, x, self.prepared, self.bias, self.padding)
+        return self._finished(y, other)
+
+    def _finished(self, y: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
+        if other is not None:
+            y.add_(other)
+        return y.relu_() if self.relu else y
+
+    def _by_onednn(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        where = (self.packed, self.bias, self.padding, self.stride, self.dilation, self.groups)
+        where = (self.prepared, self.bias, self.padding, self.stride, self.dilation, self.groups)
         if other is None:
             return _fused(x, *where, "relu" if self.relu else "none", [], "")
         other = other.contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,9 @@
 """PyTorch's own kernels, bound once, and the choice between those that compute the same.
 
 The measurements behind the choices are in the project's design notes: for small problems the plain
-BLAS and im2col kernels win, for large ones oneDNN does. What PyTorch does not promise to keep (private
-operators) has a plain fallback, taken when the installed PyTorch lacks it; :data:`PRIVATE` set to false
-forces the fallbacks, which is how the tests run them.
+BLAS and im2col kernels win, for large ones oneDNN does, or, without AVX-512, Winograd's filtering. What PyTorch does
+not promise to keep (private operators) has a plain fallback, taken when the installed PyTorch lacks it;
+:data:`PRIVATE` set to false forces the fallbacks, which is how the tests run them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .._libm import ARRAY
+from . import _winograd
 
 _C = torch._C._nn
 _aten = torch.ops.aten
@@ -46,6 +47,10 @@ def _onednn_beats_blas() -> bool:
 
 
 PRIVATE = True
+WINOGRAD = not AVX512
+"""Whether Winograd's filtering may be chosen, in float on the CPU: see :mod:`luann.nn._winograd`. It has been measured
+to be faster with AVX2; oneDNN with AVX-512 was not there to be beaten.
+"""
 _LAST = torch.channels_last
 
 onednn_linear = _private("mkldnn", "_linear_pointwise") if _onednn_beats_blas() else None
@@ -83,6 +88,15 @@ CONVOLUTION_FLOPS = 14_000_000 if AVX512 else 6_000_000
 
 LAST_PLACES, LAST_PLACES_BACKWARD = 16, 64
 """From so many places in a plane of the output on, oneDNN convolves faster with the planes innermost."""
+
+WINOGRAD_PLANES, WINOGRAD_KERNELS = 64, 64 * 128
+"""So many planes of the input and of the output, and so many kernels for forwards, Winograd's filtering wants."""
+
+WINOGRAD_PLACES = 128
+"""And so many places in all planes of the output of a batch."""
+
+WINOGRAD_TILES, WINOGRAD_TILES_BACKWARD = 1024, 4096
+"""And at most so many tiles in one plane of the output."""
 
 FREED_ELEMENTS = 1 << 16
 """From this size on, the memory of a result is given back before the next is computed, not after."""
@@ -171,8 +185,9 @@ class Plan(NamedTuple):
     """Which kernels compute a 2D convolution of some size.
 
     Attributes:
-        forward: "im2col", "nhwc" (oneDNN with the channels innermost, which takes two conversions) or "plain".
-        gradInput, gradWeight: "im2col" or "plain".
+        forward: "im2col", "winograd", "nhwc" (oneDNN with the channels innermost, which takes two conversions) or
+            "plain".
+        gradInput, gradWeight: "im2col", "plain", or both "winograd".
         samples: how many samples im2col unfolds at once; more do not fit into the processor's cache.
     """
 
@@ -184,14 +199,17 @@ class Plan(NamedTuple):
 
 @functools.lru_cache(4096)
 def _plan(
-    input: tuple[int, ...], weight: tuple[int, ...], places: int, dtype: torch.dtype, cpu: bool, threads: int,
-    private: bool,
+    input: tuple[int, ...], weight: tuple[int, ...], output: tuple[int, int], stride: tuple[int, int],
+    dtype: torch.dtype, cpu: bool, threads: int, private: bool, winograd: bool,
 ) -> Plan:  # fmt: skip
-    """The fastest kernels. ``input``, ``weight``: sizes; ``places``: elements of a plane of the output."""
-    n, planes = input[0], weight[1]
+    """The fastest kernels. ``input``, ``weight``: sizes; ``output``: those of a plane of the output."""
+    forward, backward = "plain", "plain"
+    if winograd and cpu and dtype is torch.float32 and stride == (1, 1) and weight[2:] == (3, 3):
+        forward, backward = _winograd_where_faster(input[0], weight, output)
+    n, planes, places = input[0], weight[1], math.prod(output)
     if not cpu or not private or _im2col_forward is None or _im2col_backward is None:
         nhwc = cpu and AVX512 and dtype is torch.float32 and (planes % 16 or weight[0] % 16)
-        return Plan("nhwc" if nhwc else "plain", "plain", "plain", n)
+        return Plan("nhwc" if nhwc else forward, backward, backward, n)
     columns = planes * weight[2] * weight[3] * places
     samples = min(n, max(IM2COL_ELEMENTS // max(columns, 1), threads))
     small = 2 * n * weight[0] * columns < CONVOLUTION_FLOPS
@@ -200,12 +218,30 @@ def _plan(
     few, large = planes <= 3, weight[2] >= 5  # a first layer
     if AVX512:
         nhwc = dtype is torch.float32 and (planes % 16 or weight[0] % 16)
-        return Plan("nhwc" if nhwc else "plain", "im2col" if few and large else "plain", "plain", samples)
-    return Plan("plain", "im2col" if few else "plain", "im2col" if few and large else "plain", samples)
+        return Plan("nhwc" if nhwc else forward, "im2col" if few and large else backward, backward, samples)
+    return Plan(forward, "im2col" if few else backward, "im2col" if few and large else backward, samples)
 
 
-def _plan_for(input: torch.Tensor, weight: torch.Tensor, places: int) -> Plan:
-    return _plan(input.shape, weight.shape, places, input.dtype, input.is_cpu, torch.get_num_threads(), PRIVATE)
+def _winograd_where_faster(n: int, weight: tuple[int, ...], output: tuple[int, int]) -> tuple[str, str]:
+    """The kernels for the output and for the gradients of ``n`` samples: "winograd" where that is the faster one.
+
+    It takes many planes, for the transforms to cost little beside the products, and many places, for those of the
+    kernels to do so; a sample with too many tiles does not stay in the cache.
+    """
+    inputs, outputs = weight[1], weight[0]
+    if min(inputs, outputs) < WINOGRAD_PLANES or n * math.prod(output) < WINOGRAD_PLACES:
+        return "plain", "plain"
+    tiles = math.prod(_winograd.tiles(output))
+    forward = tiles <= WINOGRAD_TILES and inputs * outputs >= WINOGRAD_KERNELS
+    backward = tiles <= WINOGRAD_TILES_BACKWARD
+    return "winograd" if forward else "plain", "winograd" if backward else "plain"
+
+
+def plan_for(input: torch.Tensor, weight: torch.Tensor, output: tuple[int, int], stride: tuple[int, int]) -> Plan:
+    """The plan for a convolution that is not dilated, of one group; ``output``: the sizes of a plane of the output."""
+    return _plan(
+        input.shape, weight.shape, output, stride, input.dtype, input.is_cpu, torch.get_num_threads(), PRIVATE, WINOGRAD
+    )
 
 
 def _contiguous(output: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
@@ -232,8 +268,13 @@ def conv2d(
     planes, _, kh, kw = weight.shape
     oh = (h + 2 * padding[0] - kh) // stride[0] + 1
     ow = (w + 2 * padding[1] - kw) // stride[1] + 1
-    plan = _plan_for(input, weight, oh * ow)
-    if last:
+    plan = plan_for(input, weight, (oh, ow), stride)
+    if plan.forward == "winograd":
+        layout = _LAST if last else torch.contiguous_format
+        if output.shape != (n, planes, oh, ow) or not output.is_contiguous(memory_format=layout):
+            output.set_(input.new_empty(0)).resize_((n, planes, oh, ow), memory_format=layout)
+        _winograd.convolve(output, input, _winograd.filters(weight), bias, padding)
+    elif last:
         if plan.forward == "im2col":
             result = _im2col_forward(input.contiguous(), weight, (kh, kw), bias, stride, padding)
         else:
@@ -298,12 +339,15 @@ def conv2d_backward(
     last: bool = False,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of :func:`conv2d` with respect to input, weight and bias; ``mask`` says which are wanted."""
+    plan = plan_for(input, weight, gradOutput.shape[2:], stride)
+    if plan.gradWeight == "winograd":
+        input = input.contiguous(memory_format=_LAST if last else torch.contiguous_format)
+        return _winograd.gradients(input, gradOutput, weight, padding, mask)
     if last:
         layout = _LAST if math.prod(gradOutput.shape[2:]) >= LAST_PLACES_BACKWARD else torch.contiguous_format
         input, gradOutput = (t.contiguous(memory_format=layout) for t in (input, gradOutput))
         gradInput, *rest = conv2d_backward(input, gradOutput, weight, stride, padding, mask)
         return gradInput if gradInput is None else gradInput.contiguous(memory_format=_LAST), *rest
-    plan = _plan_for(input, weight, gradOutput.shape[2] * gradOutput.shape[3])
     unfolded = [
         mask[0] and plan.gradInput == "im2col",
         mask[1] and plan.gradWeight == "im2col",

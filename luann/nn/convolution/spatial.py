@@ -11,6 +11,8 @@ from ._base import Dilated, _Convolution
 class _Spatial(_Convolution, axes="WH"):
     """Convolutions that take nInputPlane, nOutputPlane, kW, kH, dW, dH, padW and padH."""
 
+    _rereads = ("input",)
+
     padW = padH = 0  # older files lack them
 
     def __init__(
@@ -68,7 +70,7 @@ class SpatialConvolutionMM(_Spatial):
         return self.weight.view(self.nOutputPlane, self.nInputPlane, self.kH, self.kW), self.bias
 
     def _accumulate(self, gradWeight: torch.Tensor, gradBias: torch.Tensor | None, scale: float) -> None:
-        super()._accumulate(gradWeight.view(self.gradWeight.shape), gradBias, scale)
+        super()._accumulate(gradWeight.reshape(self.gradWeight.shape), gradBias, scale)
 
 
 class SpatialDilatedConvolution(Dilated, SpatialConvolution):
