@@ -161,9 +161,24 @@ def test_cmaes_finds_a_minimum(shape, dtype):
     random.manualSeed(1)
     x = torch.full(shape, 3.0, dtype=dtype)
     best, history, _ = optim.cmaes(lambda p: bowl(p - 1) if p.shape == shape else pytest.fail("shape"), x, {"sigma": 1})
-    assert torch.equal(x, torch.full(shape, 3.0, dtype=dtype)) and best.shape == (6,) and best.dtype == dtype
-    torch.testing.assert_close(best, torch.ones(6, dtype=dtype), rtol=0, atol=1e-5)
+    assert torch.equal(x, torch.full(shape, 3.0, dtype=dtype)) and best.shape == (6,) and best.dtype == torch.float64
+    torch.testing.assert_close(best, torch.ones(6, dtype=torch.float64), rtol=0, atol=1e-5)
     assert history[0] == 24 and history[-1] < 1e-9
+
+
+def test_cmaes_computes_floats_in_double():
+    """Torch7's points are doubles, which the function gets in the type of x."""
+    seen = {torch.float32: [], torch.float64: []}
+    for dtype, points in seen.items():
+        random.manualSeed(3)
+        best, _, _ = optim.cmaes(
+            lambda p, points=points: points.append(p.clone()) or bowl((p - 1).round())[0] + len(points) % 3,
+            torch.full((3,), 3.0, dtype=dtype),
+            {"sigma": 1, "maxEval": 60, "popsize": 6},
+        )
+        assert best.dtype == torch.float64 and points[0].dtype == dtype
+    rounded = torch.stack(seen[torch.float64]).float()
+    assert torch.equal(torch.stack(seen[torch.float32]), rounded)
 
 
 def test_cmaes_reads_its_settings_from_the_state_if_there_is_one():

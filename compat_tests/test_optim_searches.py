@@ -414,7 +414,10 @@ def test_checkgrad(record):
     start = x.clone()
     difference, gradient, estimate = optim.checkgrad(feval, x, *([record.eps] if "eps" in record else []))
     optim_records.close(gradient, record.gradient, record)
-    # Torch7 leaves x changed in its last bits, and dividing by 2e-7 makes 1e-9 of them
+    if record.name == "rosenbrock":  # which is computed number by number, and so to the last bit
+        optim_records.close(estimate, record.estimate, record)
+        assert difference == pytest.approx(record["diff"], rel=1e-10)
+    # the products of the quadratic are summed up in another order, and dividing by 2e-7 makes 1e-8 of the last bits
     torch.testing.assert_close(estimate, record.estimate, rtol=1e-8, atol=0)
     assert difference < 1e-8 and record["diff"] < 1e-8
     assert torch.equal(x, start)

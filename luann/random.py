@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ._alias import alias_state
 from ._libm import ARRAY, SCALAR
 from ._mt19937 import UNIT, MersenneTwister
 from .errors import ArgumentError, Error, ShapeError, TensorTypeError
@@ -434,6 +435,21 @@ class Generator:
         indices = torch.from_numpy(np.stack([pick(row, draws) for row, draws in zip(cumulative, u, strict=True)]) + 1)
         return indices.reshape(*probs.shape[:-1], n).to(probs.device)
 
+    def multinomialAlias(self, output: torch.Tensor, state: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Fill a LongTensor with indices, counted from 1, drawn with replacement; returns it.
+
+        Args:
+            output: the LongTensor, of any size.
+            state: the tables that :func:`multinomialAliasSetup` made of the probabilities.
+        """
+        if output.dtype is not torch.int64:
+            raise TensorTypeError(f"multinomialAlias: output must be a torch.LongTensor, got a {typename(output)}")
+        alias, q = (table.detach().cpu().numpy() for table in state)
+        u = (self._source.words(2 * output.numel()) * UNIT).reshape(-1, 2)
+        drawn = (u[:, 0] * len(alias)).astype(np.int64)
+        indices = np.where(u[:, 1] <= q[drawn].astype(np.float64), drawn + 1, alias[drawn])
+        return output.copy_(torch.from_numpy(indices).view(output.shape))
+
 
 def _swapped(swaps: np.ndarray) -> np.ndarray:
     """The numbers 0 .. n-1 after number i and number ``swaps[i]`` >= i changed places, for each i in turn.
@@ -496,3 +512,5 @@ rand = generator.rand
 randn = generator.randn
 randperm = generator.randperm
 multinomial = generator.multinomial
+multinomialAlias = generator.multinomialAlias
+multinomialAliasSetup = alias_state

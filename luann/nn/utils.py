@@ -76,11 +76,20 @@ def recursiveType(param: Any, type: Any, tensorCache: dict | None = None) -> Any
 
 
 def recursiveResizeAs(t1: Any, t2: Any) -> tuple[Any, Any]:
-    """Give ``t1`` the structure and sizes of ``t2``; returns both. What ``t1`` lacks is made."""
+    """Give ``t1`` the structure and sizes of ``t2``; returns both.
+
+    What ``t1`` lacks is made, what it has beyond ``t2`` is dropped.
+    """
     if isinstance(t2, torch.Tensor):
         t1 = t1 if isinstance(t1, torch.Tensor) else torch.empty(0, dtype=t2.dtype, device=t2.device)
         return resized(t1, t2.shape), t2
-    return _pairwise(t1, t2, lambda a, b: recursiveResizeAs(a, b)[0]), t2
+    t1 = _pairwise(t1, t2, lambda a, b: recursiveResizeAs(a, b)[0])
+    if isinstance(t1, list):
+        del t1[len(t2) :]
+    else:
+        for key in [key for key in t1 if key not in t2]:
+            del t1[key]
+    return t1, t2
 
 
 def recursiveFill(t2: Any, val: float) -> Any:
@@ -93,11 +102,14 @@ def recursiveFill(t2: Any, val: float) -> Any:
 
 
 def recursiveAdd(t1: Any, val: Any, t2: Any = None) -> tuple[Any, Any]:
-    """Add ``val`` times ``t2`` to ``t1``, tensor by tensor; ``recursiveAdd(t1, t2)`` adds ``t2``. Returns both."""
+    """Add ``val`` times ``t2`` to ``t1``, tensor by tensor; ``recursiveAdd(t1, t2)`` adds ``t2``. Returns both.
+
+    ``None`` for ``val`` is 1.
+    """
     if t2 is None:
         val, t2 = 1, val
     if isinstance(t2, torch.Tensor):
-        return t1.add_(t2, alpha=val), t2
+        return t1.add_(t2, alpha=1 if val is None else val), t2
     return _pairwise(t1, t2, lambda a, b: recursiveAdd(a, val, b)[0]), t2
 
 
@@ -132,23 +144,43 @@ def _values(table: Any) -> Any:
     raise TensorTypeError(f"expected a tensor or a table of tensors, got {type(table).__name__}")
 
 
-def addSingletonDimension(t: torch.Tensor, dim: int = 1) -> torch.Tensor:
-    """A view of ``t`` with a dimension of size 1 at ``dim``, counted from 1."""
+def addSingletonDimension(*arguments: Any) -> torch.Tensor:
+    """``addSingletonDimension([view,] t, dim=1)``: a view of ``t`` with a further dimension of size 1.
+
+    Args:
+        view: the tensor to make that view, by default a new one; with it, ``dim`` must be given.
+        t: the tensor.
+        dim: where, counted from 1. The new dimension has the stride 1, as in Torch7.
+    """
+    view, t, dim = (None, *arguments, 1)[:3] if len(arguments) < 3 else arguments
+    if not isinstance(t, torch.Tensor) or not (view is None or isinstance(view, torch.Tensor)):
+        raise TensorTypeError("addSingletonDimension takes ([view,] t, dim), of which view and t are tensors")
     if not 0 < dim <= t.dim() + 1:
         raise ArgumentError(f"invalid dimension {dim}: the tensor has {t.dim()} dimensions")
-    return t.unsqueeze(dim - 1)
+    size, stride = list(t.shape), list(t.stride())
+    size.insert(dim - 1, 1)
+    stride.insert(dim - 1, 1)
+    with torch.no_grad():
+        new = t.as_strided(size, stride)
+        return new if view is None else view.set_(new)
 
 
-def contiguousView(output: torch.Tensor, input: torch.Tensor, *sizes: int) -> torch.Tensor:
-    """Make ``output`` a view of ``input`` with these sizes, or a copy where ``input`` is not contiguous."""
+def contiguousView(output: torch.Tensor | None, input: torch.Tensor, *sizes: int) -> torch.Tensor:
+    """Make ``output`` a view of ``input`` with these sizes, or a copy where ``input`` is not contiguous.
+
+    ``None`` for ``output`` gives a new tensor.
+    """
     size = sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+    if output is None:
+        output = input.new_empty(0)
     if input.is_contiguous():
         return output.set_(input.view(*size))
     return output.set_(input.contiguous().view(*size))
 
 
 def clear(self: Any, *names: Any) -> Any:
-    """Empty the fields of an object: a tensor loses its elements, a table its entries, anything else becomes ``None``.
+    """Empty the fields of an object: a tensor loses its elements, a table its entries, anything else that is true
+    in Lua becomes ``None``.
 
     Args:
         names: names of fields, or one list of them; those that are missing are passed over.
@@ -162,6 +194,6 @@ def clear(self: Any, *names: Any) -> Any:
             value.set_()
         elif isinstance(value, (list, dict)):
             self.__dict__[name] = type(value)()
-        elif value is not None:
+        elif value is not None and value is not False:
             self.__dict__[name] = None
     return self

@@ -125,7 +125,7 @@ def _between(f2: float, f3: float, d2: float, d3: float, z3: float, higher: bool
     if higher:
         z2 = z3 - divide(0.5 * d3 * z3 * z3, d3 * z3 + f2 - f3)
     else:
-        A = 6 * divide(f2 - f3, z3) + 3 * (d2 + d3)
+        A = divide(6 * (f2 - f3), z3) + 3 * (d2 + d3)
         B = 3 * (f3 - f2) - z3 * (d3 + 2 * d2)
         z2 = divide(_root(B * B - A * d2 * z3 * z3) - B, A)
     return z2 if math.isfinite(z2) else z3 / 2
@@ -135,7 +135,7 @@ def _beyond(
     f2: float, f3: float, d2: float, d3: float, z3: float, z1: float, limit: float, ext: float, inner: float
 ) -> float:
     """How to go on from point 2: to the minimum of a cubic, kept within bounds; ``limit`` is -1 if there is none."""
-    A = 6 * divide(f2 - f3, z3) + 3 * (d2 + d3)
+    A = divide(6 * (f2 - f3), z3) + 3 * (d2 + d3)
     B = 3 * (f3 - f2) - z3 * (d3 + 2 * d2)
     z2 = divide(-d2 * z3 * z3, B + _root(B * B - A * d2 * z3 * z3))
     bounded = limit > -0.5

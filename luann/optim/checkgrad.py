@@ -11,7 +11,7 @@ from .state import Feval, divide, evaluate, value, without_autograd
 
 @without_autograd
 def checkgrad(feval: Feval, x: Tensor, eps: float = 1e-7) -> tuple[float, Tensor, Tensor]:
-    """Compare df/dx with (f(x + eps) − f(x − eps)) / (2 · eps), element by element.
+    """Compare df/dx with (f(x + eps) − f(x + eps − 2 · eps)) / (2 · eps), element by element.
 
     ``feval`` is called twice for every element of x, whose elements are moved and put back. The default ``eps`` is made
     for doubles; for floats about 1e-2 is needed.
@@ -31,7 +31,7 @@ def checkgrad(feval: Feval, x: Tensor, eps: float = 1e-7) -> tuple[float, Tensor
         here = x[index].item()
         x[index] = here + eps
         above = value(feval(x))
-        x[index] = here - eps
+        x[index] = x[index].item() - 2 * eps  # as Torch7 steps: rounded twice, which counts when divided by eps
         below = value(feval(x))
         x[index] = here
         estimate[index] = (above - below) / (2 * eps)

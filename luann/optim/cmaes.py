@@ -21,7 +21,8 @@ def cmaes(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tup
     decomposition of the covariance on (it is put off in proportion to the number of elements) the points depend on the
     signs that LAPACK gives eigenvectors, so that they are other ones than in Torch7, from the same distribution.
 
-    x gives the starting point and is not changed.
+    x gives the starting point and is not changed. All is computed in double, for floats too, as in Torch7; ``feval``
+    gets the points in the type of x.
 
     Args:
         feval: function of x that returns f(x), alone or with df/dx, which is not used.
@@ -37,8 +38,8 @@ def cmaes(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tup
         state: if given, the settings are read from it, and the config is not used at all, as in Torch7.
 
     Returns:
-        The best point found, as a vector; a list of f at the start, the best f of each iteration, and f at the point;
-        and the number of evaluations, without the first.
+        The best point found, as a vector of doubles; a list of f at the start, the best f of each iteration, and f at
+        the point; and the number of evaluations, without the first.
 
     Raises:
         ArgumentError: no ``sigma``, or a ``popsize`` below 2.
@@ -64,7 +65,7 @@ def cmaes(feval: Feval, x: Tensor, config: Any = None, state: Any = None) -> tup
     while not reasons or iteration < option(settings, "min_iterations", 1):
         iteration += 1
         points = search.draw()
-        values = [value(feval(point.view_as(x))) for point in points]
+        values = [value(feval(point.view_as(x))) for point in points.to(x.dtype)]
         order = torch.tensor(values, dtype=torch.float64, device="cpu").sort()
         values = order.values.tolist()
         points = points[order.indices.to(x.device)]
@@ -99,13 +100,13 @@ class _Distribution:
         weights = torch.tensor(weights, dtype=torch.float64, device="cpu")
         weights /= weights.sum()
         mueff = self.mueff = (weights.sum() ** 2 / (weights**2).sum()).item()
-        self.weights = weights.to(x)
+        self.weights = weights.to(x.device)
         self.cc = (4 + mueff / N) / (N + 4 + 2 * mueff / N)
         self.cs = (mueff + 2) / (N + mueff + 5)
         self.c1 = 2 / ((N + 1.3) ** 2 + mueff)
         self.cmu = min(1 - self.c1, 2 * (mueff - 2 + 1 / mueff) / ((N + 2) ** 2 + mueff))
         self.damps = 2 * mueff / size + 0.3 + self.cs
-        self.mean = x.detach().flatten().clone()
+        self.mean = x.detach().flatten().to(torch.float64, copy=True)
         self.pc, self.ps = torch.zeros_like(self.mean), torch.zeros_like(self.mean)
         self.D = torch.ones_like(self.mean)
         self.C = torch.diag(self.D)

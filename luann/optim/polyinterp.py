@@ -52,7 +52,7 @@ def polyinterp(
 
 def _cubic(left: Sequence[float], right: Sequence[float]) -> float:
     (x1, f1, g1), (x2, f2, g2) = left, right
-    d1 = g1 + g2 - 3 * divide(f1 - f2, x1 - x2)
+    d1 = g1 + g2 - divide(3 * (f1 - f2), x1 - x2)
     square = d1 * d1 - g1 * g2
     if not square >= 0:
         return (x1 + x2) / 2

@@ -42,7 +42,7 @@ from .values import Function, Unknown
 
 _STORAGES = {name.replace("Tensor", "Storage"): dtype for name, dtype in DTYPES.items() if dtype in NUMPY}
 _STORAGE_OF = {name.replace("Storage", "Tensor"): name for name in _STORAGES}
-_VERSION = re.compile(r"V (\d+(?:\.\d+)?)")
+_VERSION = re.compile(r"V ([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")  # whatever number a class has as its version
 _MAX_DIMENSIONS = 64
 _MAX_PATH = 16  # steps of a path that an error shows
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 
 from ... import random
+from ..._alias import alias_tables
 from ...errors import ArgumentError
 from ...nn import Criterion, Linear
 from ...nn._guard import describe
@@ -36,20 +36,9 @@ class AliasMultinomial(Object, typename="torch.AliasMultinomial"):
         """``J`` and ``q`` for these probabilities."""
         if not isinstance(probs, torch.Tensor) or probs.dim() != 1 or not probs.numel():
             raise ArgumentError(f"{self._typename}: wants a vector of probabilities, got {describe(probs)}")
-        K = probs.numel()
-        q = (K * probs.detach().cpu()).numpy().copy()
-        J = np.zeros(K, dtype=np.int64)
-        smaller = np.flatnonzero(q < 1).tolist()
-        larger = np.flatnonzero(~(q < 1)).tolist()
-        while smaller and larger:
-            small, large = smaller.pop(), larger.pop()
-            J[small] = large + 1
-            q[large] = float(q[large]) - (1.0 - float(q[small]))
-            (smaller if q[large] < 1 else larger).append(large)
+        J, q = alias_tables(probs.detach().cpu().numpy())
         if not q.min() >= 0:
             raise ArgumentError(f"{self._typename}: probabilities must not be negative, and add up to 1")
-        if q.max() > 1:
-            q /= q.max()
         q[J == 0] = 1  # never replaced
         return torch.from_numpy(J), torch.from_numpy(q)
 

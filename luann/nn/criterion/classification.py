@@ -361,8 +361,8 @@ class ClassSimplexCriterion(MSECriterion, _Labelled):
     """The mean squared distance from a point to the corner of its class, where the corners form a regular simplex.
 
     Input: a point of ``nClasses`` coordinates, or N x nClasses. Target: a class counted from 1, or N of them, in a
-    tensor or a list. The number is divided by that of all coordinates, unless the field ``sizeAverage`` is set to
-    false.
+    tensor or a list; ``None`` is the last one again. The number is divided by that of all coordinates, unless the field
+    ``sizeAverage`` is set to false.
 
     Args:
         nClasses: the number of classes, from 2 on.
@@ -381,6 +381,9 @@ class ClassSimplexCriterion(MSECriterion, _Labelled):
 
     def _aligned(self, input: torch.Tensor, target: Any) -> torch.Tensor:
         self._want(input.shape[-1:] == (self.nClasses,), f"{self.nClasses} coordinates, or N x {self.nClasses}", input)
+        if target is None:  # then Torch7 takes the corners of the last target
+            self._want(self._target.numel() == input.numel(), "as many points as the last target has classes", input)
+            return self._target.view(input.shape)
         labels = self._rows(input, target)
         corners = resized(self._target, input.shape)
         torch.index_select(self.simplex, 0, labels.view(-1), out=corners.view(-1, self.nClasses))

@@ -72,7 +72,8 @@ class MultiCriterion(_Several):
 class ParallelCriterion(_Several):
     """The weighted sum of several criterions, each with an input of its own: ``Σ_i w_i c_i(x_i, t_i)``.
 
-    Input: a list with an entry for each criterion. Target: a list as well, or with ``repeatTarget`` one target for all.
+    Input: a list with an entry for each criterion. Target: a list as well, which may end before criterions that need
+    none, or with ``repeatTarget`` one target for all.
     ``gradInput`` is a list as the input is. Criterions come by ``add(criterion, weight)``.
 
     Args:
@@ -98,7 +99,9 @@ class ParallelCriterion(_Several):
             raise TensorTypeError(f"input must be a list of {count} entries, got {describe(input)}")
         if self.repeatTarget:
             target = [target] * count
-        elif not isinstance(target, (list, tuple, torch.Tensor)) or len(target) < count:
+        elif isinstance(target, (list, tuple)):
+            target = [*target, *[None] * (count - len(target))]  # the last criterions may need none
+        elif not isinstance(target, torch.Tensor) or len(target) < count:
             raise TensorTypeError(f"target must be a list of {count} entries, got {describe(target)}")
         return zip(range(count), self.weights, self.criterions, input, target)
 
