@@ -79,6 +79,20 @@ def test_max_pooling_agrees_with_torch(size, train):
     assert torch.equal(m.backward(x, g), unpooled)
 
 
+@pytest.mark.parametrize("size", [(40, 2, 24, 23), (3, 70, 32, 32), (2, 64, 16, 64)], ids=str)
+def test_max_pooling_of_the_planes_of_all_samples_at_once(size):
+    """Few planes, or planes of many times 4 KB."""
+    m, x = nn.SpatialMaxPooling(3, 2, 2, 2, 1, 0), torch.randn(size).mul_(4).round_()  # with equal maxima
+    assert pooling._folds(x)
+    wanted, places = torch.nn.functional.max_pool2d(x, (2, 3), 2, (0, 1), return_indices=True)
+    assert torch.equal(m.forward(x), wanted) and m.output.is_contiguous()
+    assert torch.equal(m.indices, places + 1)
+    x.requires_grad_()
+    g = torch.randn(wanted.shape)
+    torch.nn.functional.max_pool2d(x, (2, 3), 2, (0, 1)).backward(g)
+    assert torch.equal(m.backward(x.detach(), g), x.grad)
+
+
 @pytest.mark.parametrize("name", ["updateGradInput", "accGradParameters"])
 @pytest.mark.parametrize("make", [lambda c: c(3, 2), lambda c: c(3, 2, 1, 1), lambda c: c(3)])
 def test_backward_asks_what_a_subclass_defines_anew(make, name):

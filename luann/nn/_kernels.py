@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .._libm import ARRAY
+from ..errors import ShapeError
 from . import _winograd
 
 _C = torch._C._nn
@@ -396,6 +397,19 @@ def convolution(
     output.set_(torch.convolution(input, weight, bias, *settings).contiguous(memory_format=layout))
 
 
+@functools.lru_cache(4096)
+def _convolved_size(
+    input: tuple[int, ...], weight: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
+    dilation: tuple[int, ...], transposed: bool, adjustment: tuple[int, ...], groups: int,
+) -> tuple[int, ...]:  # fmt: skip
+    """The size of the output of :func:`convolution`, from those of input and weight."""
+    axes = zip(input[2:], weight[2:], stride, padding, dilation, adjustment)
+    if transposed:
+        places = [(n - 1) * s - 2 * p + d * (k - 1) + 1 + a for n, k, s, p, d, a in axes]
+        return input[0], weight[1] * groups, *places
+    return input[0], weight[0], *[(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in axes]
+
+
 def convolution_backward(
     input: torch.Tensor,
     gradOutput: torch.Tensor,
@@ -405,6 +419,9 @@ def convolution_backward(
     last: bool = False,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of :func:`convolution` with respect to input, weight and bias; ``mask`` says which are wanted."""
+    size = _convolved_size(input.shape, weight.shape, *settings)
+    if gradOutput.shape != size:  # some kernels would read beyond its end, others leave out a part of it
+        raise ShapeError(f"gradOutput must have the size of the output, {list(size)}, got {list(gradOutput.shape)}")
     stride, padding, dilation, transposed, _, groups = settings
     if groups == 1 and dilation == (1, 1):
         if not transposed:

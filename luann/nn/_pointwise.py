@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ._guard import optional
 from ._kernels import resized, resized_like
 from ._object import need_tensor
 from .module import Module
@@ -55,8 +56,11 @@ class Pointwise(Module):
         self._function(input, output)
         return output
 
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
+    @optional
+    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         gradInput, shape = self.gradInput, input.shape
+        if gradInput is None:
+            return None
         if gradOutput.shape != shape:
             gradOutput = self._sized(gradOutput, shape)
         kernel = self._kernel_backward

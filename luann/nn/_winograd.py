@@ -74,8 +74,13 @@ def gradients(
     gradInput = torch.empty_like(input) if mask[0] else None
     kernels = filters(weight) if mask[0] else None
     products = None
-    for x, g, into in zip(*_parts(th * tw, input, gradOutput, input if gradInput is None else gradInput)):
+    parts = list(zip(*_parts(th * tw, input, gradOutput, input if gradInput is None else gradInput)))
+    for x, g, into in parts:
         back = _of_gradient(_tiled(g, th, tw))
+        if kernels is not None:
+            _to_input(into, torch.bmm(back, kernels), padding, th, tw)
+            if len(parts) == 1:  # then they are large beside what is convolved
+                kernels = None
         if mask[1]:
             seen = _of_input(x, padding, th, tw)
             if products is None:
@@ -83,8 +88,6 @@ def gradients(
             else:
                 products.baddbmm_(back.transpose(1, 2), seen)
             del seen
-        if kernels is not None:
-            _to_input(into, torch.bmm(back, kernels), padding, th, tw)
     gradWeight = None
     if products is not None:
         places = torch.mm(_kernel_transform(weight.dtype).t(), products.view(16, -1))

@@ -145,9 +145,10 @@ class Euclidean(Module):
         draw_uniformly(stdv, self.weight.shape[0], self.weight)
 
     def _batch(self, input: torch.Tensor, *like: torch.Tensor) -> list[torch.Tensor]:
-        """The input, checked, and more of its kind, all with a batch dimension."""
-        size = self.weight.shape[0]
+        """The input, and tensors of the output's size, all checked and with a batch dimension."""
+        size, centres = self.weight.shape
         self._want(input.dim() in (1, 2) and input.shape[-1] == size, f"{size} or N x {size}", input)
+        like = tuple(self._sized(t, (*input.shape[:-1], centres)) for t in like)
         return [t if input.dim() == 2 else t.unsqueeze(0) for t in (input, *like)]
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:

@@ -102,6 +102,7 @@ class L1Penalty(_HandingOn):
     """
 
     loss: float | None = None
+    sizeAverage = provideOutput = False  # what older files lack
 
     def __init__(self, l1weight: float, sizeAverage: bool | None = None, provideOutput: bool | None = None) -> None:
         super().__init__()

@@ -89,6 +89,7 @@ class SpatialCrossMapLRN(Module):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradInput = resized(self.gradInput, input.shape)
+        gradOutput = self._sized(gradOutput, input.shape)
         x, grad, into = self._batch(input), self._batch(gradOutput), self._batch(gradInput)
         ratio = torch.mul(grad, self._batch(self.output)).div_(self.scale)
         sums = self._sums(ratio, torch.empty_like(ratio), self.size // 2)

@@ -82,8 +82,8 @@ class SpatialZeroPadding(_SpatialPadding):
     def _shared(self, plain: torch.Tensor, padded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The parts of an unpadded and a padded tensor that hold the same elements."""
         left, right, top, bottom = self._padding()
-        high, wide = plain.shape[-2:]
-        inner = plain[..., max(-top, 0) : high + min(bottom, 0), max(-left, 0) : wide + min(right, 0)]
+        high, wide = (max(n + min(after, 0), 0) for n, after in zip(plain.shape[-2:], (bottom, right)))
+        inner = plain[..., max(-top, 0) : high, max(-left, 0) : wide]
         high, wide = padded.shape[-2:]
         return inner, padded[..., max(top, 0) : high - max(bottom, 0), max(left, 0) : wide - max(right, 0)]
 

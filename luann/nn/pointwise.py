@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,6 @@ import torch
 from ..errors import ArgumentError
 from ..types import Storage
 from . import utils
-from ._guard import optional
 from ._kernels import resized
 from ._object import given, need_number, need_size, need_tensor
 from ._pointwise import Pointwise
@@ -145,10 +145,6 @@ class MulConstant(Pointwise):
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.mul(x, self.constant_scalar, out=y)
 
-    @optional
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
-        return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
-
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
         torch.mul(g, self.constant_scalar, out=out)
         if self.inplace:
@@ -187,26 +183,26 @@ class Add(_Componentwise):
     Input, output: inputSize, or N x inputSize (in as many dimensions as one likes).
 
     Args:
-        inputSize: the number of elements of a sample.
-        scalar: one bias for all of them; default no.
+        inputSize: the number of elements of a sample, or a sequence of its sizes.
+        scalar: one bias for all of them, whatever ``inputSize`` is; default no.
 
-    ``bias`` is drawn uniformly between ±1/√(its size).
+    ``bias`` is drawn uniformly between ±1/√(its first size). As in Torch7, a bias whose first size is 1 gets the sum
+    of all of gradOutput as gradient, in every element.
     """
 
     scalar: bool | None = None
 
-    def __init__(self, inputSize: int, scalar: bool | None = None) -> None:
+    def __init__(self, inputSize: int | Sequence[int], scalar: bool | None = None) -> None:
         super().__init__()
-        need_size(self, inputSize=inputSize)
         if scalar is not None:
             self.scalar = scalar
-        self.bias = torch.empty(1 if scalar else inputSize)
+        self.bias = torch.empty(1) if scalar else torch.empty(*_sizes(self, (inputSize,)))
         self.gradBias = torch.zeros_like(self.bias)
         self._ones = torch.ones(1)
         self.reset()
 
     def reset(self, stdv: float | None = None) -> None:
-        draw_uniformly(stdv, self.bias.numel(), self.bias)
+        draw_uniformly(stdv, self.bias.shape[0], self.bias)
 
     def _over(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         # a single sample has the very size of the bias; anything else is a batch
@@ -218,14 +214,13 @@ class Add(_Componentwise):
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.add(x, self._over(self.bias, x), out=y)
 
-    @optional
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
-        return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
-
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
         out.copy_(g)
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        if self.gradBias.shape[0] == 1:
+            self.gradBias.add_(gradOutput.sum(), alpha=scale)
+            return
         bias = self._over(self.gradBias, input)
         bias.add_(self._sized(gradOutput, input.shape).sum_to_size(bias.shape), alpha=scale)
 
@@ -299,10 +294,6 @@ class CMul(_Componentwise):
     def _function(self, x: torch.Tensor, y: torch.Tensor) -> None:
         torch.mul(x, self._over(self.weight, x), out=y)
 
-    @optional
-    def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
-        return None if self.gradInput is None else super().updateGradInput(input, gradOutput)
-
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
         torch.mul(g, self._over(self.weight, x), out=out)
 
@@ -317,7 +308,7 @@ class CMul(_Componentwise):
 
 
 def _sizes(module: Module, sizes: tuple) -> Storage:
-    if len(sizes) == 1 and not isinstance(sizes[0], int):
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         sizes = tuple(sizes[0])
     if not sizes:
         raise ArgumentError(f"{module._typename}: sizes are wanted, got none")

@@ -140,11 +140,11 @@ class _UpSampling(Module):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradInput = resized(self.gradInput, input.shape)
-        grad, into = gradOutput.contiguous(), gradInput
+        dims = max(input.dim() - 2, 2)
+        plane = self._plane(input.shape[-dims:])
+        grad, into = self._sized(gradOutput, (*input.shape[:-dims], *plane)).contiguous(), gradInput
         if input.dim() == 3:
             grad, into = grad.unsqueeze(0), into.unsqueeze(0)
-        plane = tuple(grad.shape[2:])
-        dims = len(plane)
         if self.mode == "linear" and input.dtype is torch.float64 and input.is_cpu:
             into.copy_(_between_backward(grad, into.shape[2:]))
         elif self.mode == "linear":

@@ -53,16 +53,24 @@ class _SubSampling(Module):
             self._along(self.bias), sums, self._along(self.weight), out=resized(self.output, sums.shape)
         )
 
+    def _fitting(self, gradOutput: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
+        """``gradOutput``, checked to be as large as the output."""
+        kernel, stride = self._windows()[:2]
+        size = [(n - k) // d + 1 for n, k, d in zip(input.shape[-2:], kernel, stride)]
+        return self._sized(gradOutput, (*input.shape[:-2], *size))
+
     @optional
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor | None:
         if self.gradInput is None:
             return None
+        gradOutput = self._fitting(gradOutput, input)
         gradInput = resized(self.gradInput, input.shape)
         gradSums = self._image(gradOutput * self._along(self.weight))
         kernels.avg_pool2d_backward(gradSums, self._image(input), *self._windows(), grad_input=self._image(gradInput))
         return gradInput
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
+        gradOutput = self._fitting(gradOutput, input)
         self.gradWeight.add_(self._sum(self._sums(input) * gradOutput), alpha=scale)
         self.gradBias.add_(self._sum(gradOutput), alpha=scale)
 

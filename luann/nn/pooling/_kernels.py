@@ -10,6 +10,8 @@ import functools
 
 import torch
 
+from ...errors import ShapeError
+from .._guard import describe
 from .._kernels import AVX512, lies_last, resized, resized_like
 
 _C = torch._C._nn
@@ -26,6 +28,9 @@ _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 CHANNELS_LAST_ELEMENTS, CHANNELS_LAST_PLANES = 30_000, 8 if AVX512 else 4
 """From this size on, maxima are faster found in channels_last layout, conversion included."""
+
+FOLDED_PLANES = 64
+"""From so many planes of all samples on, few in each, these are pooled together."""
 
 LAST_PLANES = 16 if AVX512 else 8
 """From so many planes on, images that lie channels-last are pooled fast as they are: as many as a vector holds."""
@@ -52,6 +57,29 @@ def _counts(sizes: tuple[int, ...], settings: tuple) -> tuple[tuple[int, ...], t
     return tuple(torch7), tuple(inside)
 
 
+@functools.lru_cache(4096)
+def _empty(sizes: tuple[int, ...], settings: tuple) -> tuple[tuple[int, int], ...]:
+    """The windows that hold no element of the input, as (dimension, counted from the end; number).
+
+    With dilation and padding there can be some at the beginning of a small dimension. The places that PyTorch's kernels
+    give for these lie elsewhere, even beyond the input.
+    """
+    found = []
+    for dim, (n, k, s, p, d) in enumerate(zip(sizes, *settings[:4]), -len(sizes)):
+        for window, begin in enumerate(range(-p, 0, s)):
+            if not any(0 <= begin + d * j < n for j in range(k)):
+                found.append((dim, window))
+    return tuple(found)
+
+
+def _fill_empty(tensor: torch.Tensor, value: float, shape: torch.Size, settings: tuple) -> None:
+    """Write ``value`` where a pooled tensor stands for windows without elements. ``shape`` is the input's."""
+    if max(settings[3]) > 1:
+        for dim, window in _empty(shape[-len(settings[0]) :], settings):
+            if window < tensor.shape[dim]:
+                tensor.select(dim, window).fill_(value)
+
+
 def pooled_sizes(shape: torch.Size, settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The size to which Torch7 pools ``shape``, and the size of what PyTorch's kernels compute; usually the same."""
     dims = len(settings[0])
@@ -59,6 +87,18 @@ def pooled_sizes(shape: torch.Size, settings: tuple) -> tuple[tuple[int, ...], t
     lead = shape[:-dims]
     size = (*lead, *torch7)
     return size, size if torch7 == inside else (*lead, *inside)
+
+
+def _fitting(gradOutput: torch.Tensor, shape: torch.Size, settings: tuple) -> torch.Size:
+    """The size that PyTorch's kernels know of, for an input of this ``shape``.
+
+    Raises:
+        ShapeError: ``gradOutput`` has not the size of the output; the kernels would read beyond its end.
+    """
+    size, inside = pooled_sizes(shape, settings)
+    if gradOutput.shape != size:
+        raise ShapeError(f"wanted a gradOutput of {'x'.join(map(str, size))}, got {describe(gradOutput)}")
+    return inside
 
 
 def within(tensor: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
@@ -76,12 +116,22 @@ def max_pool_into(
 ) -> torch.Tensor:
     """Max pooling into ``output``; returns the places of the maxima, counted from 0 in each plane.
 
-    A window that lies beyond the input gives the lowest number there is; there are no places for such windows.
+    A window without elements of the input gives the lowest number there is. It has no place if it lies beyond the
+    input, else the place -1.
 
     Args:
         places: what an earlier call returned, to be written again; may be ``None``.
         last: whether the output is to lie in memory as the input does.
     """
+    places = _max_pool_into(output, places, input, settings, last)
+    _fill_empty(output, torch.finfo(output.dtype).min, input.shape, settings)
+    _fill_empty(places, -1, input.shape, settings)
+    return places
+
+
+def _max_pool_into(
+    output: torch.Tensor, places: torch.Tensor | None, input: torch.Tensor, settings: tuple, last: bool
+) -> torch.Tensor:
     dims = len(settings[0])
     size, inside = pooled_sizes(input.shape, settings)
     if last:
@@ -99,15 +149,40 @@ def max_pool_into(
         and input.is_cpu
         and input.numel() >= CHANNELS_LAST_ELEMENTS
         and input.shape[1] >= CHANNELS_LAST_PLANES
+        and not _folds(input)
     ):
         # ATen's kernels for the usual layout are scalar code, those for channels innermost are vectorised
         values, places = _MAX[dims](input.contiguous(memory_format=_CHANNELS_LAST[dims]), *settings)
         output.copy_(values)
+    elif _folds(input):
+        places = _max_pool_folded(output, input, settings)
     else:
         if places is None or not places.is_contiguous():
             places = torch.empty(0, dtype=torch.int64, device=input.device)
         _MAX[dims](_plain(input, dims), *settings, out=(output, resized(places, size)))
     return places
+
+
+def _folds(input: torch.Tensor) -> bool:
+    """Whether the planes of all samples are to be pooled as if they were those of one.
+
+    That makes enough of them for the vectorised kernel; and with planes of many times 4 KB, which would fall
+    upon each other in the cache, the conversion is faster as the transpose of a matrix, of all samples at once.
+    """
+    if input.dim() != 4 or not input.is_cpu or not input.is_contiguous() or input.numel() < CHANNELS_LAST_ELEMENTS:
+        return False
+    n, planes, h, w = input.shape
+    return n * planes >= FOLDED_PLANES and (planes < FOLDED_PLANES // 4 or h * w * input.element_size() % 4096 == 0)
+
+
+def _max_pool_folded(output: torch.Tensor, input: torch.Tensor, settings: tuple) -> torch.Tensor:
+    """Max pooling of images with the planes of all samples innermost."""
+    n, planes, h, w = input.shape
+    folded = input.new_empty(h * w, n * planes).copy_(input.view(n * planes, h * w).t())
+    found = _MAX[2](folded.view(1, h, w, n * planes).permute(0, 3, 1, 2), *settings)
+    values, places = (f.permute(0, 2, 3, 1).reshape(-1, n * planes).t() for f in found)
+    output.view(values.shape).copy_(values)
+    return places.new_empty(output.shape).view(places.shape).copy_(places).view(output.shape)
 
 
 def max_pool(input: torch.Tensor, settings: tuple) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,9 +200,13 @@ def max_pool_backward(
 ) -> torch.Tensor:
     """The gradient with respect to the input of max pooling, into ``gradInput``."""
     dims = len(settings[0])
+    inside = _fitting(gradOutput, input.shape, settings)
     if settings[4]:
-        inside = pooled_sizes(input.shape, settings)[1]
         gradOutput, places = within(gradOutput, inside), within(places, inside)
+    if max(settings[3]) > 1 and _empty(input.shape[-dims:], settings):
+        gradOutput, places = gradOutput.clone(), places.clone()
+        _fill_empty(gradOutput, 0, input.shape, settings)
+        _fill_empty(places, 0, input.shape, settings)
     gradOutput, input = _plain(gradOutput, dims), _plain(input, dims)
     into = resized_like(gradInput, input) if last else resized(gradInput, input.shape)
     return _MAX_BACKWARD[dims](gradOutput, input, *settings, places, grad_input=into)
@@ -221,8 +300,7 @@ def average_pool_backward(
 ) -> torch.Tensor:
     """The gradient with respect to the input of average pooling, into ``gradInput``."""
     kernel, stride, padding, _, ceil_mode = settings
-    if ceil_mode:
-        gradOutput = within(gradOutput, pooled_sizes(input.shape, settings)[1])
+    gradOutput = within(gradOutput, _fitting(gradOutput, input.shape, settings))
     if last:
         resized_like(gradInput, input)
     else:

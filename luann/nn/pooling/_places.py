@@ -73,9 +73,15 @@ class _KeepsPlaces(Module):
         """``gradInput``: each element of gradOutput added at the place its maximum came from."""
         gradInput = resized(self.gradInput, input.shape).zero_()
         lead = input.shape[: -self._plane]
-        places, gradOutput = (t.reshape(*lead, -1) for t in (self._places(input.shape), gradOutput))
+        places = self._places(input.shape)
+        places, gradOutput = (t.reshape(*lead, -1) for t in (places, self._sized(gradOutput, places.shape)))
         gradInput.view(*lead, -1).scatter_add_(-1, places, gradOutput)
         return gradInput
+
+    def _drop(self, name: str) -> None:
+        super()._drop(name)
+        if name == "output":
+            self.indices = None
 
     def _kept_indices(self) -> torch.Tensor | None:
         kept = self.__dict__.get("indices")

@@ -100,6 +100,7 @@ class FeatureLPPooling(Module):
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         output = self.output.unsqueeze(-1)
+        gradOutput = self._sized(gradOutput, self.output.shape)
         slope = (self._windows(input) / output).pow_(self.power - 1).mul_(gradOutput.unsqueeze(-1))
         slope.masked_fill_(output == 0, 0)
         return self.gradInput.set_(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 import torch
 
 from .._kernels import _private, lies_last, resized
@@ -177,11 +178,24 @@ class SpatialAveragePooling(_Windows):
         return text + (f", {self.padW},{self.padH})" if self.padW or self.padH else ")")
 
 
+@functools.lru_cache(256)
+def _windows(size: int, count: int) -> tuple[list[int], list[int], bool]:
+    """Where each of ``count`` windows over ``size`` elements begins and ends, and whether PyTorch has the same.
+
+    Torch7 computes them in single precision, by which a window can have one element more than it should.
+    """
+    bounds = np.arange(count + 1, dtype=np.float32) / np.float32(count) * np.float32(size)
+    begin, end = np.floor(bounds[:-1]).astype(int).tolist(), np.ceil(bounds[1:]).astype(int).tolist()
+    exact = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+    return begin, end, exact == list(zip(begin, end))
+
+
 class SpatialAdaptiveMaxPooling(_KeepsPlaces):
     """The maxima of W x H windows that together cover the image, whatever its size.
 
     Input: planes x iH x iW, or a batch of these. Output: planes x H x W, or a batch. Window ``i`` of a dimension takes
-    the elements from ``⌊i n / N⌋`` up to ``⌈(i + 1) n / N⌉``, n being the input's size and N the output's.
+    the elements from ``⌊i / N n⌋`` up to ``⌈(i + 1) / N n⌉``, n being the input's size and N the output's; computed in
+    single precision, as in Torch7, so that some windows of 7 over 21, 42 or 49 have an element more than their share.
 
     Args:
         W, H: output width and height.
@@ -197,7 +211,22 @@ class SpatialAdaptiveMaxPooling(_KeepsPlaces):
     @staticmethod
     def _first(size: int, count: int, like: torch.Tensor) -> torch.Tensor:
         """Where each of ``count`` windows over ``size`` elements begins."""
-        return torch.arange(count, device=like.device) * size // count
+        return torch.tensor(_windows(size, count)[0], device=like.device)
+
+    def _pool(self, input: torch.Tensor, output: torch.Tensor, places: torch.Tensor) -> None:
+        """Compute the maxima and their places, where Torch7's windows are not PyTorch's."""
+        taken = []  # for each dimension the elements of each window, the last one repeated up to the same number
+        for size, count in zip(input.shape[-2:], (self.H, self.W)):
+            begin, end, _ = _windows(size, count)
+            most = max(e - b for b, e in zip(begin, end))
+            taken.append(torch.tensor([[min(b + i, e - 1) for i in range(most)] for b, e in zip(begin, end)]))
+        rows, columns = (t.to(input.device) for t in taken)
+        windows = input.index_select(-2, rows.flatten()).index_select(-1, columns.flatten())
+        windows = windows.unflatten(-1, columns.shape).unflatten(-3, rows.shape).transpose(-3, -2).flatten(-2)
+        where = (rows[:, None, :, None] * input.shape[-1] + columns[:, None, :]).flatten(-2).expand(windows.shape)
+        values, first = windows.max(-1, keepdim=True)
+        output.copy_(values.squeeze(-1))
+        places.copy_(where.gather(-1, first).squeeze(-1))
 
     def _to_indices(self, places: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         high, wide = shape[-2:]
@@ -216,7 +245,12 @@ class SpatialAdaptiveMaxPooling(_KeepsPlaces):
         size = (*input.shape[:-2], self.H, self.W)
         places = torch.empty(size, dtype=torch.int64, device=input.device)
         out = (resized(self.output, size), places)
-        torch._C._nn.adaptive_max_pool2d(input, (self.H, self.W), out=out)
+        if input.dim() not in (3, 4):
+            self._diagnose(input)
+        if all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (self.H, self.W))):
+            torch._C._nn.adaptive_max_pool2d(input, (self.H, self.W), out=out)
+        else:
+            self._pool(input, *out)
         self._cache = input, places
         return self.output
 
@@ -231,8 +265,7 @@ _adaptive_average_backward = _private("aten", "_adaptive_avg_pool2d_backward")
 def _averaging(size: int, count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """The matrix that takes ``size`` elements to the means of ``count`` windows."""
     matrix = torch.zeros(count, size, dtype=torch.float64)
-    for i in range(count):
-        begin, end = i * size // count, -(-(i + 1) * size // count)
+    for i, (begin, end) in enumerate(zip(*_windows(size, count)[:2])):
         matrix[i, begin:end] = 1 / (end - begin)
     return matrix.to(device, dtype)
 
@@ -254,15 +287,28 @@ class SpatialAdaptiveAveragePooling(Module):
     def _diagnose(self, input: torch.Tensor) -> None:
         self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
 
+    def _usual(self, input: torch.Tensor) -> bool:
+        """Whether Torch7's windows are PyTorch's."""
+        return all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (self.H, self.W)))
+
+    def _matrices(self, input: torch.Tensor) -> list[torch.Tensor]:
+        """What takes the rows, and what the columns, to their means."""
+        return [_averaging(n, m, input.dtype, input.device) for n, m in zip(input.shape[-2:], (self.H, self.W))]
+
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
+        if input.dim() not in (3, 4):
+            self._diagnose(input)
         output = resized(self.output, (*input.shape[:-2], self.H, self.W))
-        return torch._C._nn.adaptive_avg_pool2d(input.contiguous(), (self.H, self.W), out=output)
+        if self._usual(input):
+            return torch._C._nn.adaptive_avg_pool2d(input.contiguous(), (self.H, self.W), out=output)
+        rows, columns = self._matrices(input)
+        return output.copy_(rows @ input @ columns.t())
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        if _adaptive_average_backward is not None:
+        gradOutput = self._sized(gradOutput, (*input.shape[:-2], self.H, self.W))
+        if _adaptive_average_backward is not None and self._usual(input):
             return self.gradInput.set_(_adaptive_average_backward(gradOutput, input).contiguous())
-        kind = (gradOutput.dtype, gradOutput.device)
-        rows, columns = (_averaging(n, m, *kind) for n, m in zip(input.shape[-2:], (self.H, self.W)))
+        rows, columns = self._matrices(input)
         return self.gradInput.set_(rows.t() @ gradOutput @ columns)
 
     def empty(self) -> Any:

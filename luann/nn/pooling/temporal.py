@@ -28,7 +28,8 @@ class _TemporalPooling(Module):
         if self.gradInput is None:
             return None
         gradInput = resized(self.gradInput, input.shape).zero_()
-        return gradInput.scatter_add_(-2, self._places(input.shape), gradOutput)
+        places = self._places(input.shape)
+        return gradInput.scatter_add_(-2, places, self._sized(gradOutput, places.shape))
 
 
 class TemporalMaxPooling(_TemporalPooling):
@@ -113,6 +114,7 @@ class TemporalDynamicKMaxPooling(_KeepsPlaces, _TemporalPooling):
         if input.dim() not in (2, 3):
             self._diagnose(input)
         k = max(self.minK, math.ceil(self.factor * input.shape[-2]))
-        places = torch.topk(input, k, -2, sorted=False)[1].sort(-2)[0]
+        # stable: of equal values the first ones, as Torch7's sort has it for up to 11 frames
+        places = torch.sort(input, dim=-2, descending=True, stable=True)[1].narrow(-2, 0, k).sort(-2)[0]
         self._cache = input, places
         return torch.gather(input, -2, places, out=resized(self.output, places.shape))

@@ -39,6 +39,9 @@ class _MaxUnpooling(Module):
         """The ``indices`` of the pooling module."""
         return self.pooling.indices
 
+    def _reads(self) -> tuple[Module]:
+        return (self.pooling,)
+
     def setParams(self) -> None:
         """Take sizes and steps over from the pooling module."""
         for mine, theirs in (*self._sizes.items(), *zip(self._copied, self._copied)):
