@@ -98,7 +98,7 @@ def test_every_workload_of_the_list_is_there():
     assert len(set(names)) == len(names)
     for begin in "tiny mlp lenet demo vgg resnet20 alexnet resnet18 text char-rnn depth length parameters".split():
         assert any(name.startswith(begin) for name in names)
-    assert command.chosen(["lenet"]) == ["lenet-1", "lenet-32", "lenet-128", "lenet-32-frozen"]
+    assert command.chosen(["lenet"]) == ["lenet-1", "lenet-32", "lenet-128", "lenet-128-free", "lenet-32-frozen"]
     with pytest.raises(SystemExit, match="no workload begins with 'lennet'"):
         command.chosen(["lennet"])
 

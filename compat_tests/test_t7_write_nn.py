@@ -25,7 +25,6 @@ DIFFERENT = {
     ("nn.IndexLinear", "gradInput"): "a table from the beginning; Torch7 puts one in the place of the tensor",
     ("nn.LookupTable", "_count"): "made by Torch7 where it is missing",
     ("nn.LookupTable", "_input"): "made by Torch7 where it is missing",
-    ("nn.Sequential", "gradInput"): "that of the first module where this has a table; set in every backward",
     ("nn.SpatialMaxPooling", "indices"): "float() made them a FloatTensor, which forward takes back",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,6 +66,22 @@ def added(mine: Any, given: Any) -> Any:
     if isinstance(given, torch.Tensor):
         return mine.add_(given)
     return _like(mine, given, added)
+
+
+def emptied(value: Any) -> Any:
+    """What can stand in the place of a nested table of tensors: one like it whose tensors are empty."""
+    if isinstance(value, torch.Tensor):
+        return value.new_empty(0)
+    if isinstance(value, (list, tuple)):
+        return [emptied(entry) for entry in value]
+    return type(value)((key, emptied(entry)) for key, entry in value.items()) if isinstance(value, dict) else value
+
+
+def stand_in(value: Any) -> Any:
+    """Something of the size of a nested table of tensors, without their numbers and memory."""
+    if isinstance(value, torch.Tensor):
+        return value.new_full((), math.nan).expand(value.shape) if value.is_floating_point() else value
+    return [stand_in(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def first(value: Any) -> torch.Tensor | None:

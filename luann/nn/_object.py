@@ -28,9 +28,12 @@ class Object:
     ``_fits(fields)`` tells from the fields in a file which is meant; one without it is taken when none fits.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_cache", "_last")
+    __slots__ = ("__dict__", "__weakref__", "_cache", "_enclosed", "_frees", "_last", "_spent")
     _cache: Any
+    _enclosed: bool
+    _frees: bool
     _last: bool
+    _spent: bool
 
     _typename = "nn.Object"
     _version = 1
@@ -51,6 +54,9 @@ class Object:
         self = super().__new__(cls)
         self._cache = None  # what a class derives from its fields for speed; never saved nor copied
         self._last = False  # whether images are kept with their planes innermost in memory; never saved
+        self._frees = False  # whether what it computed may be given back when a pass needs it no more; never saved
+        self._enclosed = False  # whether what it returned may be given back, too, as a container around it would do
+        self._spent = False  # whether something was given back that another pass backward would need
         return self
 
     def type(self, type: Any = None, tensorCache: dict | None = None) -> Any:
@@ -109,7 +115,7 @@ class Object:
         self._settle()
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
-        twin._last = self._last
+        twin._last, twin._frees, twin._enclosed, twin._spent = self._last, self._frees, self._enclosed, self._spent
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 

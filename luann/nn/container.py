@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..errors import ArgumentError, TensorTypeError
+from ..errors import ArgumentError, ModuleError, TensorTypeError
 from ..types import Storage
 from ._guard import describe
 from ._kernels import resized, resized_like
-from ._nested import added, buffer, copied
+from ._nested import added, buffer, copied, emptied, stand_in
 from ._object import need_size
-from .module import Module
+from .module import COMPUTING, Module, computing, rereads
 
 C = TypeVar("C", bound="Container")
 
@@ -140,23 +140,63 @@ class Container(Module):
             found += more
         return found
 
+    def _can_free(self) -> bool:
+        return "_drop" in vars(computing(self, "_drop")) and COMPUTING.isdisjoint(vars(self))
+
+    def _drop_with(self, name: str, modules: Iterable[Module]) -> None:
+        """:meth:`_drop` of a container whose field of this name is made of those of ``modules``."""
+        self.__dict__[name] = emptied(self.__dict__.get(name))
+        for module in modules:
+            module._release(name)
+
+    def _need_outputs(self) -> None:
+        """Raise a ModuleError if what a pass backward needs was given back."""
+        if self._spent:
+            raise ModuleError(
+                "the outputs of the layers were given back, as keepBuffers(False) wants it: a pass backward needs a "
+                "forward of its own, in training (call training() before it), or keepBuffers(True)"
+            )
+
+    def _done(self, module: Module, *names: str) -> None:
+        """Let go of these fields of a child that has done all of its pass backward."""
+        if self._frees:
+            for name in names:
+                module._release(name)
+                self._spent |= name == "output"
+
+    def _joined_outputs(self) -> Any:
+        """The ``output`` of a container that has put copies of the children's outputs there, which can go then, if no
+        pass backward needs them.
+        """
+        self._spent = False
+        if self._frees and not self.train:
+            for module in self.modules:
+                self._done(module, "output")
+        return self.output
+
     def _working(self, grads: Iterable[Any]) -> list[tuple[Module, Any]]:
         """The children that have something to do in ``backward``, each with its gradient."""
         return [(m, g) for m, g in zip(self.modules, grads) if m.gradInput is not None or not m._idle()]
 
-    def _summed(self, grads: Iterable[Any]) -> Any:
+    def _summed(self, grads: Iterable[tuple[Module, Any]], *done: str) -> Any:
         """The sum of the modules' gradients, in ``gradInput``; ``None`` if no module computes one.
 
         Each is added before the next module computes its own: they may share the memory for it.
+
+        Args:
+            done: what the modules let go of then, as that was all of their pass.
         """
         first = True
-        for grad in grads:
+        for module, grad in grads:
             if grad is not None:
                 if first and self._last and isinstance(grad, torch.Tensor):
                     self.gradInput = resized_like(buffer(self.gradInput, grad), grad).copy_(grad)
                 else:
                     self.gradInput = (copied if first else added)(self.gradInput, grad)
                 first = False
+            if done:
+                grad = None  # or it would live on while the next is computed
+                self._done(module, *done)
         return None if first else self.gradInput
 
     def _branches(self) -> str:
@@ -184,6 +224,24 @@ class Sequential(Container):
     Input, output: those of the first and of the last module. Without modules, the input itself.
     """
 
+    def add(self: C, module: Module) -> C:
+        return super().add(module)._ended()
+
+    def insert(self: C, module: Module, index: int | None = None) -> C:
+        return super().insert(module, index)._ended()
+
+    def remove(self, index: int | None = None) -> Module:
+        module = super().remove(index)
+        self._ended()
+        return module
+
+    def _ended(self: C) -> C:
+        """Have ``output`` and ``gradInput`` be those of the last and of the first module already, as in Torch7."""
+        last, first = (self.modules[-1], self.modules[0]) if self.modules else (Module(), Module())
+        self.output = getattr(last, "output", None)
+        self.gradInput = getattr(first, "gradInput", None)
+        return self
+
     def _entrance(self) -> list[Module] | None:
         first = next((i for i, module in enumerate(self.modules) if module.parameters()[0]), len(self.modules))
         return self._entrances(Sequential, self.modules[: first + 1])
@@ -193,12 +251,84 @@ class Sequential(Container):
         return all(module._idle() for module in self.modules[:i])
 
     def updateOutput(self, input: Any) -> Any:
+        if self._frees or self._spent:
+            return self._run_freeing(input)
         for module in self.modules:
             input = module.updateOutput(input)
         self.output = input
         return input
 
+    def _run_freeing(self, input: Any) -> Any:
+        """:meth:`updateOutput` where buffers are given back: an output as soon as the next layer has used it, if no
+        pass backward will.
+        """
+        self._spent = self._frees and not self.train
+        self._cache = gone = {}  # the number of a layer: what has the size of its input
+        before = None
+        for i, module in enumerate(self.modules):
+            output = module.updateOutput(input)
+            if before is not None and self._spent:
+                before._release("output")
+            elif before is not None and module._frees and not rereads(module, "input"):
+                gone[i] = stand_in(input)
+                before._release_numbers()
+            before, input = module, output
+        self.output = input
+        return input
+
+    def _given(self, i: int, input: Any) -> Any:
+        """The input of the module at ``i``: numbers that it does not read are not there any more."""
+        if not i:
+            return input
+        if self._cache and i in self._cache:
+            return self._cache[i]
+        return self.modules[i - 1].output
+
+    def _go_back_freeing(
+        self, input: Any, gradOutput: Any, compute: Callable[[Module, Any, Any], Any], done: bool = True
+    ) -> Any:
+        """A pass backward through the layers where buffers are given back; returns the gradient.
+
+        Args:
+            compute: what to do at a layer, with its input and its gradOutput; returns its gradInput.
+            done: whether that ends the layers' pass.
+        """
+        self._need_outputs()
+        self._spent = done and self._frees
+        modules = self.modules
+        last = len(modules) - 1
+        for i in range(last, -1, -1):
+            module = modules[i]
+            if done and i < last:
+                module._release_numbers()
+            if gradOutput is not None or i == last or not self._idle_before(i + 1):
+                gradOutput = compute(module, self._given(i, input), gradOutput)
+            if not done:
+                continue
+            if i < last:
+                module._release("output")
+                modules[i + 1]._release("gradInput")
+            elif self._enclosed:
+                self._release("output")
+        return gradOutput
+
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, self.modules[-1:] if name == "output" else self.modules[:1])
+
+    def _drop_numbers(self) -> None:
+        self.output = emptied(self.output)
+        for module in self.modules[-1:]:
+            module._release_numbers()
+
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
+        if self._frees or self._spent:
+
+            def hand_back(module: Module, input: Any, gradOutput: Any) -> Any:
+                module.gradInput = module.updateGradInput(input, gradOutput)
+                return module.gradInput
+
+            self.gradInput = self._go_back_freeing(input, gradOutput, hand_back, done=False)
+            return self.gradInput
         modules = self.modules
         for i in range(len(modules) - 1, -1, -1):
             module = modules[i]
@@ -210,6 +340,14 @@ class Sequential(Container):
         return gradOutput
 
     def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
+        if self._frees or self._spent:
+
+            def accumulate(module: Module, input: Any, gradOutput: Any) -> Any:
+                module.accGradParameters(input, gradOutput, scale)
+                return module.gradInput
+
+            self._go_back_freeing(input, gradOutput, accumulate)
+            return
         modules = self.modules
         for i in range(len(modules) - 1, -1, -1):
             module = modules[i]
@@ -219,6 +357,14 @@ class Sequential(Container):
                 break
 
     def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
+        if self._frees or self._spent:
+
+            def differentiate(module: Module, input: Any, gradOutput: Any) -> Any:
+                module.gradInput = module.backward(input, gradOutput, scale)
+                return module.gradInput
+
+            self.gradInput = self._go_back_freeing(input, gradOutput, differentiate)
+            return self.gradInput
         modules = self.modules
         i = len(modules) - 1
         module = modules[i] if modules else None
@@ -239,6 +385,14 @@ class Sequential(Container):
         return gradOutput
 
     def accUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
+        if self._frees or self._spent:
+
+            def accumulate(module: Module, input: Any, gradOutput: Any) -> Any:
+                module.accUpdateGradParameters(input, gradOutput, lr)
+                return module.gradInput
+
+            self._go_back_freeing(input, gradOutput, accumulate)
+            return
         modules = self.modules
         for i in range(len(modules) - 1, -1, -1):
             module = modules[i]
@@ -280,36 +434,43 @@ class Parallel(Container):
         )
         return slices
 
-    def _parts(self, gradOutput: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
-        """The part of gradOutput that belongs to each of the first ``count`` modules."""
-        dimension = self.outputDimension - 1
-        return gradOutput.split([m.output.shape[dimension] for m in self.modules[:count]], dimension)
+    def _each(self, input: torch.Tensor, gradOutput: torch.Tensor) -> list[tuple[Module, torch.Tensor, torch.Tensor]]:
+        """The modules, each with its slice of the input and its part of gradOutput."""
+        self._need_outputs()
+        slices, dimension = self._slices(input), self.outputDimension - 1
+        modules = self.modules[: len(slices)]
+        parts = gradOutput.split([m.output.shape[dimension] for m in modules], dimension)
+        return list(zip(modules, slices, parts))
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         outputs = [m.updateOutput(x) for m, x in zip(self.modules, self._slices(input))]
         size = list(outputs[0].shape)
         size[self.outputDimension - 1] = sum(out.shape[self.outputDimension - 1] for out in outputs)
-        return torch.cat(outputs, self.outputDimension - 1, out=resized(self.output, tuple(size)))
+        torch.cat(outputs, self.outputDimension - 1, out=resized(self.output, tuple(size)))
+        return self._joined_outputs()
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
-        slices = self._slices(input)
-        grads = zip(self.modules, slices, self._parts(gradOutput, len(slices)))
-        return self._joined(input, [m.updateGradInput(x, g) for m, x, g in grads])
+        return self._joined(input, [m.updateGradInput(x, g) for m, x, g in self._each(input, gradOutput)])
 
     def accGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> None:
-        slices = self._slices(input)
-        for module, x, g in zip(self.modules, slices, self._parts(gradOutput, len(slices))):
+        for module, x, g in self._each(input, gradOutput):
             module.accGradParameters(x, g, scale)
+            self._done(module, "output", "gradInput")
 
     def backward(self, input: torch.Tensor, gradOutput: torch.Tensor, scale: float = 1) -> torch.Tensor:
-        slices = self._slices(input)
-        grads = zip(self.modules, slices, self._parts(gradOutput, len(slices)))
-        return self._joined(input, [m.backward(x, g, scale) for m, x, g in grads])
+        parts = self._each(input, gradOutput)
+        self._joined(input, [m.backward(x, g, scale) for m, x, g in parts])
+        for module, _, _ in parts:
+            self._done(module, "output", "gradInput")
+        return self.gradInput
 
     def accUpdateGradParameters(self, input: torch.Tensor, gradOutput: torch.Tensor, lr: float) -> None:
-        slices = self._slices(input)
-        for module, x, g in zip(self.modules, slices, self._parts(gradOutput, len(slices))):
+        for module, x, g in self._each(input, gradOutput):
             module.accUpdateGradParameters(x, g, lr)
+            self._done(module, "output", "gradInput")
+
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, ())
 
     def _joined(self, input: torch.Tensor, grads: list[torch.Tensor]) -> torch.Tensor:
         return torch.stack(grads, self.inputDimension - 1, out=resized(self.gradInput, tuple(input.shape)))
@@ -341,6 +502,7 @@ class Concat(Container):
 
     def _parts(self, gradOutput: torch.Tensor) -> Iterable[torch.Tensor]:
         """The part of gradOutput that belongs to each module."""
+        self._need_outputs()
         dimension = self.dimension - 1
         return gradOutput.split([module.output.shape[dimension] for module in self.modules], dimension)
 
@@ -349,26 +511,32 @@ class Concat(Container):
         dimension = self.dimension - 1
         size = list(outputs[0].shape)
         size[dimension] = sum(out.shape[dimension] for out in outputs)
-        if self._last:
-            return torch.cat(outputs, dimension, out=resized_like(self.output, outputs[0], tuple(size)))
-        return torch.cat(outputs, dimension, out=resized(self.output, tuple(size)))
+        into = resized_like(self.output, outputs[0], tuple(size)) if self._last else resized(self.output, tuple(size))
+        torch.cat(outputs, dimension, out=into)
+        return self._joined_outputs()
 
     def updateGradInput(self, input: Any, gradOutput: torch.Tensor) -> Any:
-        return self._summed(m.updateGradInput(input, g) for m, g in self._working(self._parts(gradOutput)))
+        return self._summed((m, m.updateGradInput(input, g)) for m, g in self._working(self._parts(gradOutput)))
 
     def accGradParameters(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> None:
         for module, part in zip(self.modules, self._parts(gradOutput)):
             module.accGradParameters(input, part, scale)
+            self._done(module, "output", "gradInput")
 
     def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
-        return self._summed(m.backward(input, g, scale) for m, g in self._working(self._parts(gradOutput)))
+        grads = ((m, m.backward(input, g, scale)) for m, g in self._working(self._parts(gradOutput)))
+        return self._summed(grads, "output", "gradInput")
 
     def _entrance(self) -> list[Module] | None:
         return self._entrances(Concat, self.modules)
 
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, ())
+
     def accUpdateGradParameters(self, input: Any, gradOutput: torch.Tensor, lr: float) -> None:
         for module, part in zip(self.modules, self._parts(gradOutput)):
             module.accUpdateGradParameters(input, part, lr)
+            self._done(module, "output", "gradInput")
 
     def __tostring__(self) -> str:
         return self._branches()
@@ -394,7 +562,10 @@ class DepthConcat(Concat):
         return window
 
     def _parts(self, gradOutput: torch.Tensor) -> list[torch.Tensor]:
+        self._need_outputs()
         return self._windows(gradOutput, [module.output for module in self.modules])
+
+    _drop = Concat._drop
 
     def updateOutput(self, input: Any) -> torch.Tensor:
         outputs = [module.updateOutput(input) for module in self.modules]
@@ -403,7 +574,8 @@ class DepthConcat(Concat):
         output = resized(self.output, tuple(size)).zero_()
         for window, out in zip(self._windows(output, outputs), outputs):
             window.copy_(out)
-        return output
+        return self._joined_outputs()
 
     def backward(self, input: Any, gradOutput: torch.Tensor, scale: float = 1) -> Any:
-        return self._summed(m.backward(input, g) for m, g in self._working(self._parts(gradOutput)))
+        grads = ((m, m.backward(input, g)) for m, g in self._working(self._parts(gradOutput)))
+        return self._summed(grads, "output", "gradInput")

@@ -32,6 +32,8 @@ class NaN(Decorator):
         super().__init__(module)
         self.id = next(NaN._ids) if id is None else id
 
+    _drop = Decorator._drop
+
     def _check(self, value: Any, what: str, *sources: tuple[Any, str]) -> None:
         """Raise if there is a NaN in ``value``, or rather in the first of ``sources`` that has one."""
         if _has_nan(value):
@@ -97,6 +99,8 @@ class Profile(Decorator):
         self.summedFwdTime = 0
         self.summedBwdTime = 0
         self.timer = Timer()
+
+    _drop = Decorator._drop
 
     def _timed(self, kind: str, direction: str, compute: Callable, *arguments: Any) -> Any:
         self.timer.reset()

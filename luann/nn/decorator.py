@@ -52,6 +52,9 @@ class Decorator(Container):
     def sharedAccUpdateGradParameters(self, input: Any, gradOutput: Any, lr: float) -> None:
         self.modules[0].sharedAccUpdateGradParameters(input, gradOutput, lr)
 
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, self.modules)
+
     def __tostring__(self) -> str:
         return f"{self._typename} @ {self.modules[0]}"
 
@@ -77,6 +80,8 @@ class Bottle(Decorator):
         self.dimDelta = self.nInputDim - self.nOutputDim
         self.inShape = torch.zeros(self.nInputDim)  # Torch7 keeps the folded sizes here
         self.outShape = torch.zeros(self.nOutputDim)
+
+    _drop = Decorator._drop
 
     def _folded(self, input: torch.Tensor) -> torch.Tensor:
         extra = input.dim() - self.nInputDim
@@ -151,6 +156,8 @@ class DontCast(Decorator):
             self.output = utils.converted(self.output, dtype, device, cache, floating_only=True)
         if self.castin:
             self.gradInput = utils.converted(self.gradInput, dtype, device, cache, floating_only=True)
+
+    _drop = Decorator._drop
 
     def _to_module(self, name: str, value: Any) -> Any:
         """``value`` in the module's type, in the buffer ``name`` if that is another."""
@@ -237,6 +244,8 @@ class GPU(Decorator):
         if device is not None and device.type == "cuda":
             device = _gpu(self.device) or device
         super()._convert(dtype, device, cache)
+
+    _drop = Decorator._drop
 
     def _on(self, number: int, value: Any) -> Any:
         """``value`` on the GPU of this number, if the module is on GPUs and there is that one."""
@@ -358,6 +367,8 @@ class WeightNorm(Decorator):
             self._norm, self._scale = torch.empty_like(norm), torch.empty_like(scale)
             self.updateWeight()
             self._norm, self._scale = norm, scale  # as the last forward left them
+
+    _drop = Decorator._drop
 
     def _front(self, weight: torch.Tensor) -> torch.Tensor:
         """A view of ``weight`` with the dimension of the outputs first."""

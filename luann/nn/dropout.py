@@ -25,6 +25,8 @@ class Dropout(Module):
     ``noise`` holds what the input was multiplied with.
     """
 
+    _noted = ("noise",)
+
     inplace = False
     stochastic_inference = False
     v2 = False  # files from before the newer form lack it
@@ -161,6 +163,8 @@ class WhiteNoise(Module):
 
     ``noise`` holds what was added.
     """
+
+    _noted = ("noise",)
 
     def __init__(self, mean: float | None = None, std: float | None = None) -> None:
         super().__init__()

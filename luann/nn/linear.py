@@ -31,6 +31,8 @@ class Linear(Module):
     ``weight`` (outputSize x inputSize) and ``bias`` are drawn uniformly between ±1/√inputSize.
     """
 
+    _rereads = ("input",)
+
     addBuffer: torch.Tensor | None = None
 
     def __init__(self, inputSize: int, outputSize: int, bias: bool | None = None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from ..errors import ArgumentError
 from . import _kernels as kernels
 from . import utils
 from ._flatten import flatten
+from ._nested import emptied
 from ._object import Object
 
 M = TypeVar("M", bound="Module")
@@ -51,6 +54,12 @@ class Module(Object):
     modules: Any = None
     train = True
     shared = False
+
+    _noted: tuple[str, ...] = ()
+    """The fields that ``forward`` leaves for ``backward`` beside ``output``, if they are as large."""
+
+    _rereads: tuple[str, ...] = ("input", "output")
+    """Of these what ``backward`` reads the numbers of. Counts for classes that compute as the one that says it."""
 
     def __init__(self) -> None:
         self.gradInput = torch.empty(0)
@@ -275,6 +284,76 @@ class Module(Object):
                     tensor.set_(tensor.contiguous())
         return self
 
+    def keepBuffers(self: M, enable: bool = True) -> M:
+        """With false, have the containers here and below give back the memory of an ``output`` or a ``gradInput``
+        as soon as nothing in the pass needs it, as autograd does; returns the module. Results are the same.
+
+        In training that is for the most part in ``backward`` as it goes through the layers, or in
+        ``accGradParameters`` where the two halves are called one by one; an output that no gradient is computed from
+        goes in ``forward``, in evaluation every one. What the net returned stays: ``output`` and ``gradInput`` of the
+        module that this is called on. Those of the layers inside are empty afterwards, and so are the places of maxima,
+        the noise of Dropout and their like. Tensors that somebody holds are left alone.
+
+        A second pass backward after one forward, or one after a forward in evaluation, raises a ModuleError. A module
+        that is there several times keeps everything, and so do layers that compute otherwise than those of luann.nn,
+        and containers, with the modules right inside them. Memory that is asked for anew in each pass can take time.
+
+        Copies have the setting, files do not, nor do modules added later.
+
+        Args:
+            enable: true undoes it, from the next ``forward`` on.
+        """
+        modules = self.listModules()
+        times = Counter(map(id, modules))
+        for module in modules:
+            module._frees = not enable and times[id(module)] == 1 and module._can_free()
+            module._enclosed = False
+        for module in modules:
+            for other in module._reads():
+                other._frees = False
+        for module in modules:
+            for child in module.modules or () if module._frees else ():
+                child._enclosed = True
+        return self
+
+    def _can_free(self) -> bool:
+        """Whether ``output`` and ``gradInput`` can go when a pass has used them: layers of other packages, and methods
+        that somebody has put into an object, may read them again in the next pass.
+        """
+        own = computing(self, "_drop")
+        return own.__module__.startswith(f"{__package__}.") and COMPUTING.isdisjoint(vars(self))
+
+    def _reads(self) -> Iterable[Module]:
+        """Other modules of which this one reads more than what it is given."""
+        return ()
+
+    def _release(self, name: str) -> None:
+        """Let go of ``output``, or of ``gradInput``, which no one needs any more, if that is wanted."""
+        if self._frees:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        """Have something empty in the place of ``output``, and of what belongs to it, or of ``gradInput``.
+
+        The tensor itself is not touched: others may hold it, or what lies in the same memory.
+        """
+        fields = self.__dict__
+        for field in (name, *self._noted) if name == "output" else (name,):
+            if field in fields:
+                fields[field] = emptied(fields[field])
+        if name == "output":
+            self._cache = None
+
+    def _release_numbers(self) -> None:
+        """Let go of ``output`` before ``backward`` if that does not read it, and no one else will."""
+        if self._frees:
+            self._drop_numbers()
+
+    def _drop_numbers(self) -> None:
+        if not rereads(self, "output"):
+            self.output = emptied(self.output)
+            self._cache = None
+
     # The tree
 
     def training(self) -> None:
@@ -322,3 +401,24 @@ class Module(Object):
         if self.modules:
             self.modules[:] = [module.replace(callback) for module in self.modules]
         return out
+
+
+COMPUTING = frozenset(("updateOutput", "updateGradInput", "accGradParameters", "backward", "accUpdateGradParameters"))
+"""The methods that make of a module what it is, apart from its parameters."""
+
+
+@functools.cache
+def _computing(cls: Any, name: str) -> Any:
+    return next(base for base in cls.__mro__ if name in vars(base) or not COMPUTING.isdisjoint(vars(base)))
+
+
+def computing(module: Module, name: str) -> Any:
+    """The class that computes for the module, or tells what is called ``name`` about how it is done: one that computes
+    otherwise than its base does not inherit what that tells.
+    """
+    return _computing(type(module), name)  # type: ignore[arg-type]
+
+
+def rereads(module: Module, what: str) -> bool:
+    """Whether ``backward`` reads the numbers of the ``"input"``, or of the ``"output"``."""
+    return what in vars(computing(module, "_rereads")).get("_rereads", Module._rereads)

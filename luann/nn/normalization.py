@@ -41,6 +41,8 @@ class BatchNormalization(Module):
     ``save_mean`` and ``save_std`` are the batch's mean and the inverse of its standard deviation.
     """
 
+    _rereads = ("input",)
+
     _version = 2
     nDim = 2
     """Dimensions of a batch."""
@@ -125,6 +127,8 @@ class BatchNormalization(Module):
             gradOutput = gradOutput.contiguous(memory_format=layout)
         else:
             gradOutput = self._batch(gradOutput)
+        if gradOutput.shape != input.shape:  # the kernel would read beyond its end
+            self._want(False, f"a gradOutput of {'x'.join(map(str, input.shape))}", gradOutput)
         return kernels.batch_norm_backward(
             gradOutput,
             input,

@@ -16,6 +16,8 @@ class _Classes(Module):
     A subclass defines ``_function(x, dim, False, out=y)`` and ``_gradient(g, y, dim, dtype, out)``.
     """
 
+    _rereads = ("output",)
+
     _function: Any = None
     _gradient: Any = None
 

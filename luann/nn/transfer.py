@@ -7,6 +7,8 @@ over the data would be the price of that.
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from .. import random
@@ -176,6 +178,7 @@ class SoftShrink(_Shrink):
 class Tanh(Pointwise):
     """``y = tanh(x)``. Input, output: any size."""
 
+    _rereads = ("output",)
     _kernel = torch.tanh
     _kernel_backward = kernels.tanh_backward
 
@@ -201,6 +204,7 @@ class TanhShrink(Pointwise):
 class Sigmoid(Pointwise):
     """``y = 1 / (1 + exp(-x))``. Input, output: any size."""
 
+    _rereads = ("output",)
     _kernel = torch.sigmoid
     _kernel_backward = kernels.sigmoid_backward
 
@@ -254,7 +258,10 @@ class SoftPlus(Pointwise):
         _C.softplus(x, self.beta, self.threshold, out=y)
 
     def _gradient(self, x: torch.Tensor, g: torch.Tensor, out: torch.Tensor) -> None:
-        kernels.softplus_backward(g, x, self.beta, self.threshold, grad_input=out)
+        # Torch7 compares the output with the threshold here, which is a little above the input
+        t = self.threshold
+        threshold = t + math.log1p(-math.exp(-t)) if t > 0 else -math.inf
+        kernels.softplus_backward(g, x, self.beta, threshold, grad_input=out)
 
 
 class ELU(Pointwise):
@@ -385,6 +392,8 @@ class RReLU(Pointwise):
         self.noise = torch.empty(0)
         self.train = True
         self.inplace = bool(ip)
+
+    _noted = ("noise",)
 
     def _mean(self) -> float:
         return (self.lower + self.upper) / 2

@@ -41,9 +41,9 @@ def lstm(vocabulary: int, size: int, layers: int) -> Any:
 class LuannRnn(Luann):
     """The graph, a clone of it for each step with the parameters of the first."""
 
-    def __init__(self, size: int, layers: int, batch: int, text: Tensor) -> None:
+    def __init__(self, size: int, layers: int, batch: int, text: Tensor, keep: bool = True) -> None:
         self.size, self.layers = size, layers
-        net = lstm(VOCABULARY, size, layers)
+        net = lstm(VOCABULARY, size, layers).keepBuffers(keep)
         net.findModules("nn.Linear")[0][0].gradInput = None  # as PyTorch, which computes none for the characters
         self.x, self.grads = net.getParameters()
         self.clones = [net.clone(*SHARED) for _ in text[1:]]

@@ -90,6 +90,13 @@ class LuannLast(Luann):
         super().__init__(model.channels_last(), input, target)
 
 
+class LuannFree(Luann):
+    """The same with buffers given back as soon as they are used, as PyTorch does."""
+
+    def __init__(self, model: Any, input: Tensor, target: Tensor) -> None:
+        super().__init__(model.keepBuffers(False), input, target)
+
+
 class LuannFrozen(Luann):
     """Inference by the frozen net."""
 

@@ -12,7 +12,7 @@ import luann
 from tools.bench import nets
 from tools.bench.layers import Both
 from tools.bench.recurrent import VOCABULARY, Cells, LuannRnn, NativeRnn, Whole
-from tools.bench.sides import Luann, LuannDirect, LuannFrozen, LuannLast, Native, NativeLast, NativeSparse
+from tools.bench.sides import Luann, LuannDirect, LuannFree, LuannFrozen, LuannLast, Native, NativeLast, NativeSparse
 from tools.bench.vectors import LuannVector, NativeVector
 
 
@@ -82,9 +82,9 @@ def _net(
 
 def rnn(
     name: str, form: Any, steps: int = 50, batch: int = 50, size: int = 128, layers: int = 2, *,
-    goal: float = 0, growth: bool = False,
+    goal: float = 0, growth: bool = False, keep: bool = True,
 ) -> Workload:  # fmt: skip
-    """A workload of char-rnn, beside one of PyTorch's forms."""
+    """A workload of char-rnn, beside one of PyTorch's forms; ``keep`` is for ``keepBuffers``."""
 
     def text() -> torch.Tensor:
         torch.manual_seed(1)
@@ -92,7 +92,7 @@ def rnn(
 
     return Workload(
         name,
-        lambda: LuannRnn(size, layers, batch, text()),
+        lambda: LuannRnn(size, layers, batch, text(), keep),
         lambda: NativeRnn(form(size, layers), text()),
         goals={"train": goal} if goal else {},
         growth=growth,
@@ -114,6 +114,7 @@ def everything() -> dict[str, Workload]:
     infer = ("infer",)
     last: dict[str, Any] = {"t7": False, "kinds": (LuannLast, NativeLast)}
     frozen: dict[str, Any] = {"modes": infer, "t7": False, "kinds": (LuannFrozen, Native)}
+    free: dict[str, Any] = {"t7": False, "kinds": (LuannFree, Native)}
     mnist = (784, 512, 512, 10)
     found = [
         _net("tiny", nets.tiny(), rows(1, 10), 0.27, 0.42),
@@ -133,6 +134,10 @@ def everything() -> dict[str, Workload]:
         _net("resnet18-4", nets.resnet18(), images(4, 3, 224, 1000), modes=infer),
         _net("vgg-32-last", nets.vgg(), images(32, 3, 32), 0.75, 0.65, **last),
         _net("resnet20-32-last", nets.resnet20(), images(32, 3, 32), 0.80, 1.0, **last),
+        _net("lenet-128-free", nets.lenet(), images(128, 1, 28), **free),
+        _net("demo-128-free", nets.demo(), images(128, 1, 32), **free),
+        _net("vgg-32-free", nets.vgg(), images(32, 3, 32), **free),
+        _net("resnet20-32-free", nets.resnet20(), images(32, 3, 32), **free),
         _net("lenet-32-frozen", nets.lenet(), images(32, 1, 28), infer=0.45, **frozen),
         _net("vgg-32-frozen", nets.vgg(), images(32, 3, 32), infer=0.65, **frozen),
         _net("resnet20-32-frozen", nets.resnet20(), images(32, 3, 32), **frozen),
@@ -146,6 +151,8 @@ def everything() -> dict[str, Workload]:
         ),
         rnn("char-rnn", Cells, goal=0.80),
         rnn("char-rnn-lstm", Whole),
+        rnn("char-rnn-free", Cells, goal=0.80, keep=False),
+        rnn("char-rnn-lstm-free", Whole, keep=False),
         *(_net(f"mlp-width-{w}", nets.mlp(w, w, w, 10), rows(32, w), growth=True) for w in (16, 64, 256, 1024, 4096)),
         *(_net(f"depth-{n}", nets.deep(n), rows(1, 10), growth=True) for n in (10, 100, 1000)),
         *(rnn(f"length-{n}", Cells, n, layers=1, growth=True) for n in (5, 25, 125)),

@@ -111,16 +111,16 @@ class _TimeFirst(Remembering, _Sequence):
 
     def clearState(self) -> Any:
         super().clearState()
-        self._drop("_output", "_grad_x")
+        self._discard("_output", "_grad_x")
         self.gradInput = None
         return self
 
-    def _drop(self, *names: str) -> None:
+    def _discard(self, *names: str) -> None:
         for name in (*names, "zeroMask", "_zeroMask", "_maskbyte", "_maskindices"):  # the rock's, for masks
             self.__dict__.pop(name, None)
 
     def _convert(self, dtype: torch.dtype | None, device: torch.device | None, cache: dict) -> None:
-        self._drop()
+        self._discard()
         super()._convert(dtype, device, cache)
 
     def _restore(self, fields: dict, version: int) -> None:
@@ -373,7 +373,7 @@ class SeqGRU(_TimeFirst):
 
     def clearState(self) -> SeqGRU:
         super().clearState()
-        self._drop("userGradPrevOutput", "gradPrevOutput")
+        self._discard("userGradPrevOutput", "gradPrevOutput")
         return self
 
     def toGRU(self) -> Any:

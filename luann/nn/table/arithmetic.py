@@ -36,6 +36,8 @@ class CAddTable(_Elementwise):
         ip: in place: add up in the first tensor, and hand gradOutput on as the gradient of all; default no.
     """
 
+    _rereads = ()
+
     inplace = False
 
     def __init__(self, ip: bool | None = None) -> None:
@@ -182,6 +184,7 @@ class CMaxTable(_Extremum):
     """
 
     _index = "maxIdx"
+    _noted = ("maxIdx",)
     _values = "maxVals"
 
     def _beats(self, tensor: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
@@ -196,6 +199,7 @@ class CMinTable(_Extremum):
     """
 
     _index = "minIdx"
+    _noted = ("minIdx",)
     _values = "minVals"
 
     def _beats(self, tensor: torch.Tensor, best: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,9 @@ class ParallelTable(Container):
         _need_entries(gradOutput, len(self.modules), "gradOutput")
         return self._gathered(m.updateGradInput(x, g) for m, (x, g) in self._working(zip(input, gradOutput)))
 
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, self.modules)
+
     def _gathered(self, grads: Iterable[Any]) -> list | None:
         """The gradients in ``gradInput``, unless none is wanted."""
         found = list(grads)
@@ -79,17 +82,26 @@ class ConcatTable(Container):
         self.output[:] = [module.updateOutput(input) for module in self.modules]
         return self.output
 
+    def _drop_numbers(self) -> None:
+        self.output = []
+        for module in self.modules:
+            module._release_numbers()
+
     def updateGradInput(self, input: Any, gradOutput: list) -> Any:
         _need_entries(gradOutput, len(self.modules), "gradOutput")
-        return self._summed(m.updateGradInput(input, g) for m, g in self._working(gradOutput))
+        return self._summed((m, m.updateGradInput(input, g)) for m, g in self._working(gradOutput))
+
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, self.modules if name == "output" else ())
 
     def accGradParameters(self, input: Any, gradOutput: list, scale: float = 1) -> None:
         for module, g in zip(self.modules, gradOutput):
             module.accGradParameters(input, g, scale)
+            self._done(module, "gradInput")
 
     def backward(self, input: Any, gradOutput: list, scale: float = 1) -> Any:
         _need_entries(gradOutput, len(self.modules), "gradOutput")
-        return self._summed(m.backward(input, g, scale) for m, g in self._working(gradOutput))
+        return self._summed(((m, m.backward(input, g, scale)) for m, g in self._working(gradOutput)), "gradInput")
 
     def _entrance(self) -> list[Module] | None:
         return self._entrances(ConcatTable, self.modules)
@@ -97,6 +109,7 @@ class ConcatTable(Container):
     def accUpdateGradParameters(self, input: Any, gradOutput: list, lr: float) -> None:
         for module, g in zip(self.modules, gradOutput):
             module.accUpdateGradParameters(input, g, lr)
+            self._done(module, "gradInput")
 
     def __tostring__(self) -> str:
         return self._branches()
@@ -171,6 +184,9 @@ class MapTable(Container):
     def accUpdateGradParameters(self, input: list, gradOutput: list, lr: float) -> None:
         for module, x, g in zip(self._extend(len(input)), input, gradOutput):
             module.accUpdateGradParameters(x, g, lr)
+
+    def _drop(self, name: str) -> None:
+        self._drop_with(name, self.modules)
 
     def zeroGradParameters(self) -> None:
         if not self.shared:

@@ -77,6 +77,8 @@ class JoinTable(_Along):
         nInputDims: how many dimensions a sample has; inputs of one more are a batch, and ``dimension`` the next.
     """
 
+    _rereads = ()
+
     def __init__(self, dimension: int, nInputDims: int | None = None) -> None:
         super().__init__(dimension, nInputDims)
         self.size = Storage([])
