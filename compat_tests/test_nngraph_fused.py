@@ -292,6 +292,12 @@ def test_the_modules_are_not_called(monkeypatch):
     graph.backward(input, gradOutput)
 
 
+def test_a_method_of_a_class_is_replaced(monkeypatch):
+    own = nn.Sigmoid.updateOutput
+    monkeypatch.setattr(nn.Sigmoid, "updateOutput", lambda self, input: own(self, input).mul_(0.5))
+    check(net(layers=2), 0)
+
+
 # Where it must not be done
 
 

@@ -11,17 +11,19 @@ from typing import Any, NoReturn
 from ..errors import ArgumentError, Error, ModuleError, ShapeError, TensorTypeError
 from ..nn import Container, Module
 from ..nn._guard import describe
-from ..nn._object import _picklable
+from ..nn._nested import emptied
+from ..nn._object import Object, _picklable
 from ..nn.utils import converted
 from ..table import Table
 from ._copying import empty, put_together, take_apart
-from ._schedule import Schedule, Step
+from ._schedule import Plan, Schedule
 from .graph import entries
 from .graphviz import render
 from .layers import Parameters
 from .node import Node, need_nodes
 
 _debug = False
+_SETTINGS = [name for name in Object.__slots__ if name not in ("__dict__", "__weakref__", "_cache")]
 
 
 def setDebug(enable: bool = True) -> None:
@@ -149,28 +151,34 @@ class gModule(Container):
     def _run(self, func: Callable[[Module, Any], Any] | None, input: Any) -> Any:
         schedule = self._schedule()
         self._give(schedule, input)
-        verbose = self.verbose
-        step = schedule.first
+        verbose, frees = self.verbose, self._frees
+        lean = frees and func is None and not verbose
+        plan = schedule.lean if lean else schedule.plain
+        if plan is not schedule.ran:
+            for cell in plan.cells:
+                cell.empty = False
+            schedule.ran = plan
+        self._spent = lean and not self.train
+        if frees:  # that of the last pass, of which many clones would hold many
+            self.gradInput = emptied(self.gradInput)
+        step = schedule.last
         try:
-            for step in schedule.forward:
-                value = step.input
-                if step.single:
-                    value = value[0]
-                module = step.module
-                if module is not None:
-                    value = module.updateOutput(value) if func is None else func(module, value)
-                elif step.select is not None:
-                    value = value[step.select]
-                if step.splits is not None:
-                    self._check_split(step, value)
-                for target, place in step.targets:
-                    target[place] = value
-                if verbose:
+            for place, step in enumerate(plan.forward):
+                value = step.compute(func)
+                if self._spent and step is not schedule.last:
+                    step.forget(value)
+                    for other in plan.unused[place]:
+                        other.module._release("output")
+                elif verbose:
                     print(" V : " + step.node.label())
         except Exception as error:
             self._fail(step, error)
         output = schedule.last.input
-        self.output = output[0] if schedule.outputs == 1 else output
+        if frees:
+            self.output = value if schedule.outputs == 1 else list(value)
+            output[:] = [None] * len(output)
+        else:
+            self.output = output[0] if schedule.outputs == 1 else output
         return self.output
 
     def _give(self, schedule: Schedule, input: Any) -> None:
@@ -187,69 +195,73 @@ class gModule(Container):
         for target, place, entry in schedule.dispatch:
             target[place] = schedule.first.input[entry]
 
-    def _check_split(self, step: Step, value: Any) -> None:
-        if not isinstance(value, (list, tuple)):
-            raise TensorTypeError(f"wanted a list of {step.splits} to split, got {describe(value)}")
-        if len(value) != step.splits:
-            raise ShapeError(f"wanted a list of {step.splits} to split, got one of {len(value)}")
-
     def updateGradInput(self, input: Any, gradOutput: Any) -> Any:
-        return self._back(gradOutput, fused=False)
+        return self._back(self._schedule(), gradOutput, whole=False)
 
     def accGradParameters(self, input: Any, gradOutput: Any, scale: float = 1) -> None:
-        schedule = self._schedule()
-        self._check_gradients(schedule, gradOutput)
-        step = schedule.last
+        plan = self._plan(self._schedule(), gradOutput)
+        step: Any = None
         try:
-            for step in schedule.accumulating:
-                step.module.accGradParameters(step.input[0] if step.single else step.input, step.total, scale)
+            for step in plan.accumulating:
+                step.accumulate(scale)
         except Exception as error:
             self._fail(step, error)
+        if self._frees:
+            for step in plan.backward:
+                step.release()
+            self._spent = True
 
     def backward(self, input: Any, gradOutput: Any, scale: float = 1) -> Any:
         # with another scale some modules' backward differs from the two calls that Torch7 makes
-        if scale == 1 and self._schedule().fused:
-            return self._back(gradOutput, fused=True)
+        schedule = self._schedule()
+        if scale == 1 and schedule.fused:
+            return self._back(schedule, gradOutput, whole=True)
         self.updateGradInput(input, gradOutput)
         self.accGradParameters(input, gradOutput, scale)
         return self.gradInput
 
-    def _back(self, gradOutput: Any, fused: bool) -> Any:
-        schedule = self._schedule()
-        self._check_gradients(schedule, gradOutput)
+    def _plan(self, schedule: Schedule, gradOutput: Any) -> Plan:
+        """The plan of the last pass forward, for a pass backward, after checks."""
+        if schedule.ran is None:
+            self._spent = self._spent or self._frees  # a clone of a graph that ran, say, or it was converted since
+            schedule.ran = schedule.plain
+        self._need_outputs()
+        count = schedule.outputs
+        if count > 1 and (not isinstance(gradOutput, (list, tuple)) or len(gradOutput) != count):
+            raise ShapeError(f"wanted a list of {count} gradOutputs, got {describe(gradOutput)}")
+        return schedule.ran
+
+    def _back(self, schedule: Schedule, gradOutput: Any, whole: bool) -> Any:
+        plan = self._plan(schedule, gradOutput)
         schedule.last.gradients[0] = gradOutput
-        for gradients, count in schedule.tables:
+        for gradients, count in plan.tables:
             gradients[0] = [None] * count
-        verbose = self.verbose
-        step = schedule.last
+        verbose, ends = self.verbose, whole and self._frees
+        step, first = schedule.last, schedule.first
         try:
-            for step in schedule.backward:
-                gradients = step.gradients
-                grad = step.total = gradients[0] if len(gradients) == 1 else step.sum()
-                module = step.module
-                if module is not None:
-                    if (grad is None or step.splits is not None) and module._idle():
-                        grad = None
-                    else:
-                        value = step.input[0] if step.single else step.input
-                        compute = module.backward if fused and step.accumulates else module.updateGradInput
-                        grad = compute(value, grad)
-                for target, place, entry in step.sources:
-                    if step.select is not None:
-                        target[place][step.select] = grad
-                    elif entry is None:
-                        target[place] = grad
-                    else:
-                        target[place] = None if grad is None or entry >= len(grad) else grad[entry]
+            for step in plan.backward:
+                step.differentiate(whole)
+                if ends and step is not first:
+                    step.release()
                 if verbose:
                     print(" V : " + step.node.label())
         except Exception as error:
             self._fail(step, error)
-        first = schedule.first
         total = list(first.gradients) if schedule.dispatch and schedule.inputs > 1 else first.total
         nothing = isinstance(total, list) and bool(total) and all(grad is None for grad in total)
         self.gradInput = None if nothing else total
+        if ends:
+            first.release()
+            self._spent = True
         return self.gradInput
+
+    def _drop(self, name: str) -> None:
+        setattr(self, name, emptied(getattr(self, name)))
+        if name == "output":
+            schedule = self._schedule()
+            for step in schedule.feeds[id(schedule.last)]:
+                if step.module is not None:
+                    step.module._release(name)
 
     def _entrance(self) -> list[Module] | None:
         nodes, modules = self.forwardnodes, self.modules
@@ -280,12 +292,7 @@ class gModule(Container):
                 found += more
         return found
 
-    def _check_gradients(self, schedule: Schedule, gradOutput: Any) -> None:
-        count = schedule.outputs
-        if count > 1 and (not isinstance(gradOutput, (list, tuple)) or len(gradOutput) != count):
-            raise ShapeError(f"wanted a list of {count} gradOutputs, got {describe(gradOutput)}")
-
-    def _fail(self, step: Step, error: Exception) -> NoReturn:
+    def _fail(self, step: Any, error: Exception) -> NoReturn:
         """Raise for an error at a node, saying which it was."""
         if _debug:
             self._draw_failure(step)
@@ -294,7 +301,7 @@ class gModule(Container):
         error.args = (f"{error.args[0] if error.args else ''}, at {step.node}", *error.args[1:])
         raise error
 
-    def _draw_failure(self, step: Step) -> None:
+    def _draw_failure(self, step: Any) -> None:
         inputs, outputs = self.nInputs or len(entries(self.innode.children)), len(entries(self.outnode.children))
         path = Path(f"{self.name or f'nngraph_{inputs}in_{outputs}out'}.svg")
         text = self.fg.todot(path.stem, marked=step.data)
@@ -357,7 +364,8 @@ class gModule(Container):
     def __deepcopy__(self, memo: dict) -> gModule:
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
-        twin._last = self._last
+        for name in _SETTINGS:
+            setattr(twin, name, getattr(self, name))
         containers, leaves, kinds, links = take_apart(Table(self.__dict__))
         new = empty(kinds)
         memo.update(zip(map(id, containers[1:]), new[1:]))
