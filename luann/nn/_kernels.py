@@ -91,7 +91,8 @@ LAST_PLACES, LAST_PLACES_BACKWARD = 16, 64
 """From so many places in a plane of the output on, oneDNN convolves faster with the planes innermost."""
 
 WINOGRAD_PLANES, WINOGRAD_KERNELS = 64, 64 * 128
-"""So many planes of the input and of the output, and so many kernels for forwards, Winograd's filtering wants."""
+"""So many planes of the input and of the output Winograd's filtering wants, and so many kernels, but for the gradients
+with one thread."""
 
 WINOGRAD_PLACES = 128
 """And so many places in all planes of the output of a batch."""
@@ -206,7 +207,7 @@ def _plan(
     """The fastest kernels. ``input``, ``weight``: sizes; ``output``: those of a plane of the output."""
     forward, backward = "plain", "plain"
     if winograd and cpu and dtype is torch.float32 and stride == (1, 1) and weight[2:] == (3, 3):
-        forward, backward = _winograd_where_faster(input[0], weight, output)
+        forward, backward = _winograd_where_faster(input[0], weight, output, threads)
     n, planes, places = input[0], weight[1], math.prod(output)
     if not cpu or not private or _im2col_forward is None or _im2col_backward is None:
         nhwc = cpu and AVX512 and dtype is torch.float32 and (planes % 16 or weight[0] % 16)
@@ -223,18 +224,18 @@ def _plan(
     return Plan(forward, "im2col" if few else backward, "im2col" if few and large else backward, samples)
 
 
-def _winograd_where_faster(n: int, weight: tuple[int, ...], output: tuple[int, int]) -> tuple[str, str]:
+def _winograd_where_faster(n: int, weight: tuple[int, ...], output: tuple[int, int], threads: int) -> tuple[str, str]:
     """The kernels for the output and for the gradients of ``n`` samples: "winograd" where that is the faster one.
 
     It takes many planes, for the transforms to cost little beside the products, and many places, for those of the
-    kernels to do so; a sample with too many tiles does not stay in the cache.
+    kernels to do so; a sample with too many tiles does not stay in the cache. The transforms gain less from threads.
     """
     inputs, outputs = weight[1], weight[0]
     if min(inputs, outputs) < WINOGRAD_PLANES or n * math.prod(output) < WINOGRAD_PLACES:
         return "plain", "plain"
-    tiles = math.prod(_winograd.tiles(output))
-    forward = tiles <= WINOGRAD_TILES and inputs * outputs >= WINOGRAD_KERNELS
-    backward = tiles <= WINOGRAD_TILES_BACKWARD
+    tiles, many = math.prod(_winograd.tiles(output)), inputs * outputs >= WINOGRAD_KERNELS
+    forward = many and tiles <= WINOGRAD_TILES
+    backward = (many or threads == 1) and tiles <= WINOGRAD_TILES_BACKWARD
     return "winograd" if forward else "plain", "winograd" if backward else "plain"
 
 

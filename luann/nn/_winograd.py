@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, add, sub
 
 TILES = 256
-"""About how many tiles are computed at once; their transforms stay near the processor's second-level cache."""
+"""About how many tiles each thread computes at once; their transforms stay near its second-level cache."""
 
 _UNDER = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 
@@ -97,7 +97,7 @@ def gradients(
 
 def _parts(tiles: int, *batches: Tensor) -> list[tuple[Tensor, ...]]:
     """Batches split into as many samples as are computed at once."""
-    samples = max(1, TILES // tiles)
+    samples = max(1, TILES * torch.get_num_threads() // tiles)
     return [batch.split(samples) for batch in batches]
 
 
