@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -143,3 +144,28 @@ def test_bad_arguments(make):
 def test_bad_shapes(module, shape):
     with pytest.raises(luann.ShapeError, match="wanted .*, got " + "x".join(map(str, shape))):
         module.forward(torch.randn(shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(40, 6, 17, 13), (2, 3, 100, 90), (3, 2, 9, 40, 40), (2, 2, 1, 30000)], ids=str)
+def test_statistics_of_large_batches(size, dtype):
+    """They are found in another way; far from zero, where floats are coarse, they must be right all the same."""
+    x = torch.randn(size, dtype=dtype) * 3 + 50
+    module = (nn.SpatialBatchNormalization if len(size) == 4 else nn.VolumetricBatchNormalization)(size[1], None, 0.3)
+    module.type(dtype)
+    twin = copy.deepcopy(module).double()
+    rtol, atol = (1e-4, 2e-5) if dtype is torch.float32 else (1e-11, 1e-11)
+    parts = x.double().transpose(0, 1).flatten(1)
+    for _ in range(2):
+        got = module.forward(x)
+        wanted = torch.batch_norm(
+            x.double(), twin.weight, twin.bias, twin.running_mean, twin.running_var, True, 0.3, 1e-5, False
+        )
+        torch.testing.assert_close(got.double(), wanted, rtol=rtol, atol=atol)
+        torch.testing.assert_close(module.running_mean.double(), twin.running_mean, rtol=rtol, atol=0)
+        torch.testing.assert_close(module.running_var.double(), twin.running_var, rtol=rtol, atol=0)
+        torch.testing.assert_close(module.save_mean.double(), parts.mean(1), rtol=rtol, atol=0)
+        std = (parts.var(1, correction=0) + 1e-5).rsqrt()
+        torch.testing.assert_close(module.save_std.double(), std, rtol=rtol, atol=0)
+    with pytest.raises(luann.errors.Error):
+        module.type(torch.float32 if dtype is torch.float64 else torch.float64).forward(x)
