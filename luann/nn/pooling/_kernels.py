@@ -40,7 +40,6 @@ SEPARATE_ELEMENTS = 5_000
 """
 
 
-@functools.lru_cache(4096)
 def _counts(sizes: tuple[int, ...], settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The numbers of windows over dimensions of these sizes: in Torch7, and as PyTorch's kernels count.
 
@@ -80,6 +79,7 @@ def _fill_empty(tensor: torch.Tensor, value: float, shape: torch.Size, settings:
                 tensor.select(dim, window).fill_(value)
 
 
+@functools.lru_cache(4096)
 def pooled_sizes(shape: torch.Size, settings: tuple) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The size to which Torch7 pools ``shape``, and the size of what PyTorch's kernels compute; usually the same."""
     dims = len(settings[0])
