@@ -554,3 +554,24 @@ def test_inner_buffers_are_given_back(what):
             assert held(lean) > 5 * BATCH * SIZE * 8  # what backward needs
             lean.backward(input, gradOutput)
         assert held(lean) <= memory(input) + 2 * len(lean.findModules("nn.Linear")[0]) * ones
+
+
+def test_a_cell_whose_modules_somebody_changes():
+    graph = net().keepBuffers(False)
+    input, _ = data(graph)
+    graph.forward(input)
+    sigmoids = [m for m in graph.modules if isinstance(m, nn.Sigmoid)]
+    twin = net().keepBuffers(True)
+    for mine, theirs in zip(twin.parameters()[0], graph.parameters()[0]):
+        mine.copy_(theirs)
+    for m in [*sigmoids, *(m for m in twin.modules if isinstance(m, nn.Sigmoid))]:
+        m.updateOutput = lambda x, m=m: nn.Sigmoid.updateOutput(m, x * 2)
+    for one, other in zip(graph.forward(input), twin.forward(input), strict=True):
+        close(one, other)
+    for m in sigmoids:
+        del m.updateOutput
+    graph.forward(input)
+    assert all(m.output.numel() == 0 for m in sigmoids)
+    graph.keepBuffers()
+    graph.forward(input)
+    assert all(m.output.numel() for m in sigmoids)

@@ -42,7 +42,7 @@ def alias_state(probs: torch.Tensor, state: list[torch.Tensor] | None = None) ->
         it is that it stays. As in Torch7 the first index never takes another's place, so that where it should it is
         drawn too seldom.
     """
-    if probs.dtype not in (torch.float32, torch.float64):
+    if not isinstance(probs, torch.Tensor) or probs.dtype not in (torch.float32, torch.float64):
         raise TensorTypeError(f"multinomialAliasSetup: probs must hold floats or doubles, got a {typename(probs)}")
     if probs.dim() != 1 or not probs.numel():
         raise ShapeError(f"multinomialAliasSetup: probs must be a vector, not empty, got {list(probs.shape)}")

@@ -197,6 +197,8 @@ class _Convolve:
             return self(x.unsqueeze(0), other if other is None else other.unsqueeze(0)).squeeze(0)
         if x.dim() != 4 or x.shape[1] != self.weight.shape[1] * self.groups:
             raise ShapeError(f"wanted {self.wanted}, got {describe(x)}")
+        if min(self._size(x)) < 1:
+            raise ShapeError(f"wanted {self.wanted}, as large as the kernel, got {describe(x)}")
         if self.chosen is None:
             self.chosen = self._choose(x)
         return self.chosen(x, other)

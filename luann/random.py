@@ -442,8 +442,12 @@ class Generator:
             output: the LongTensor, of any size.
             state: the tables that :func:`multinomialAliasSetup` made of the probabilities.
         """
-        if output.dtype is not torch.int64:
+        if not isinstance(output, torch.Tensor) or output.dtype is not torch.int64:
             raise TensorTypeError(f"multinomialAlias: output must be a torch.LongTensor, got a {typename(output)}")
+        if len(state) != 2:
+            raise ArgumentError(
+                f"multinomialAlias: state must be what multinomialAliasSetup made, got {len(state)} entries"
+            )
         alias, q = (table.detach().cpu().numpy() for table in state)
         u = (self._source.words(2 * output.numel()) * UNIT).reshape(-1, 2)
         drawn = (u[:, 0] * len(alias)).astype(np.int64)

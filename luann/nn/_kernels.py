@@ -300,6 +300,14 @@ def conv2d(
         output.set_(torch.conv2d(input, weight, bias, stride, padding).contiguous())
 
 
+def _usual(input: torch.Tensor) -> torch.Tensor:
+    """``input`` in the usual order, for kernels that go by its strides alone: by these, planes of one element, or a
+    single plane, can be channels-last as well.
+    """
+    input = input.contiguous()
+    return input.view(-1).view(input.shape) if input.stride(1) == 1 else input
+
+
 def _im2col_gradients(
     input: torch.Tensor,
     gradOutput: torch.Tensor,
@@ -310,11 +318,7 @@ def _im2col_gradients(
     samples: int | None = None,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """The gradients by im2col, so many samples at a time."""
-    # the kernel takes for granted that input and weight are contiguous, and takes those with planes of one element for
-    # channels-last by their strides alone
-    input, weight = input.contiguous(), weight.contiguous()
-    if input.stride(1) == 1:
-        input = input.view(-1).view(input.shape)
+    input, weight = _usual(input), weight.contiguous()  # the kernel takes that for granted
     n, kernel = input.shape[0], weight.shape[2:]
     if samples is None or samples >= n:
         return _im2col_backward(gradOutput, input, weight, kernel, stride, padding, mask)
@@ -392,7 +396,8 @@ def convolution(
                 for n, s, p, k, a in zip(input.shape[2:], stride, padding, weight.shape[2:], adjustment)
             ]
             _contiguous(output, (input.shape[0], weight.shape[1], *size))
-            _im2col_transposed(input, weight, weight.shape[2:], bias, stride, padding, adjustment, dilation, out=output)
+            where = (bias, stride, padding, adjustment, dilation)
+            _im2col_transposed(_usual(input), weight, weight.shape[2:], *where, out=output)
             return
     layout = _LAST if last and not transposed else torch.contiguous_format
     output.set_(torch.convolution(input, weight, bias, *settings).contiguous(memory_format=layout))

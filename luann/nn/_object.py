@@ -28,10 +28,11 @@ class Object:
     ``_fits(fields)`` tells from the fields in a file which is meant; one without it is taken when none fits.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_cache", "_enclosed", "_frees", "_last", "_spent")
+    __slots__ = ("__dict__", "__weakref__", "_cache", "_enclosed", "_frees", "_gone", "_last", "_spent")
     _cache: Any
     _enclosed: bool
     _frees: bool
+    _gone: dict | None
     _last: bool
     _spent: bool
 
@@ -56,6 +57,7 @@ class Object:
         self._last = False  # whether images are kept with their planes innermost in memory; never saved
         self._frees = False  # whether what it computed may be given back when a pass needs it no more; never saved
         self._enclosed = False  # whether what it returned may be given back, too, as a container around it would do
+        self._gone = None  # what has the size of the inputs that were given back before a pass backward
         self._spent = False  # whether something was given back that another pass backward would need
         return self
 
@@ -77,9 +79,16 @@ class Object:
         utils.converted(self, dtype, device, cache)
         return self
 
+    def _lose_stand_ins(self) -> None:
+        """Forget what stands for inputs that were given back, so that a pass backward is refused."""
+        if self._gone:
+            self._spent = True
+        self._gone = None
+
     def _convert(self, dtype: torch.dtype | None, device: torch.device | None, cache: dict) -> None:
         self._settle()
         self._cache = None
+        self._lose_stand_ins()
         fields = self.__dict__
         for name, value in list(fields.items()):
             fields[name] = utils.converted(value, dtype, device, cache, floating_only=True)
@@ -115,7 +124,8 @@ class Object:
         self._settle()
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
-        twin._last, twin._frees, twin._enclosed, twin._spent = self._last, self._frees, self._enclosed, self._spent
+        for name in ("_last", "_frees", "_enclosed", "_gone", "_spent"):
+            setattr(twin, name, getattr(self, name))
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 

@@ -154,7 +154,8 @@ class Container(Module):
         if self._spent:
             raise ModuleError(
                 "the outputs of the layers were given back, as keepBuffers(False) wants it: a pass backward needs a "
-                "forward of its own, in training (call training() before it), or keepBuffers(True)"
+                "forward of its own, in training (call training() before it); a net or a part of one that is to be in "
+                "evaluation needs keepBuffers(True)"
             )
 
     def _done(self, module: Module, *names: str) -> None:
@@ -263,7 +264,7 @@ class Sequential(Container):
         pass backward will.
         """
         self._spent = self._frees and not self.train
-        self._cache = gone = {}  # the number of a layer: what has the size of its input
+        self._gone = gone = {}  # the number of a layer: what has the size of its input
         before = None
         for i, module in enumerate(self.modules):
             output = module.updateOutput(input)
@@ -280,8 +281,8 @@ class Sequential(Container):
         """The input of the module at ``i``: numbers that it does not read are not there any more."""
         if not i:
             return input
-        if self._cache and i in self._cache:
-            return self._cache[i]
+        if self._gone and i in self._gone:
+            return self._gone[i]
         return self.modules[i - 1].output
 
     def _go_back_freeing(
@@ -294,7 +295,6 @@ class Sequential(Container):
             done: whether that ends the layers' pass.
         """
         self._need_outputs()
-        self._spent = done and self._frees
         modules = self.modules
         last = len(modules) - 1
         for i in range(last, -1, -1):
@@ -305,6 +305,7 @@ class Sequential(Container):
                 gradOutput = compute(module, self._given(i, input), gradOutput)
             if not done:
                 continue
+            self._spent = self._frees
             if i < last:
                 module._release("output")
                 modules[i + 1]._release("gradInput")

@@ -102,10 +102,14 @@ class Module(Object):
         It then returns ``None``; the gradients of the parameters stay the same. What is not computed any more has
         ``None`` for its ``gradInput``, which is how Torch7 says it and how it is saved: the first layers with
         parameters, in Sequential, Concat, ConcatTable, ParallelTable and graphs of nngraph those of all branches, and
-        what comes before them. Where one of these cannot do without it, or nothing has parameters, all stays as it is.
+        what comes before them. Where one of these cannot do without it, or comes again later, or nothing has
+        parameters, all stays as it is.
         """
         entrance = self._entrance() if self.parameters()[0] else None
-        for module in entrance or ():
+        times = Counter(map(id, self.listModules()))
+        if entrance is None or any(times[id(module)] > 1 for module in entrance):
+            return self
+        for module in entrance:
             module.gradInput = None
             module._cache = None
         return self
@@ -294,9 +298,10 @@ class Module(Object):
         module that this is called on. Those of the layers inside are empty afterwards, and so are the places of maxima,
         the noise of Dropout and their like. Tensors that somebody holds are left alone.
 
-        A second pass backward after one forward, or one after a forward in evaluation, raises a ModuleError. A module
-        that is there several times keeps everything, and so do layers that compute otherwise than those of luann.nn,
-        and containers, with the modules right inside them. Memory that is asked for anew in each pass can take time.
+        A second pass backward after one forward, or one after a forward in evaluation, raises a ModuleError; a part of
+        a net that stays in evaluation while the rest is trained needs ``keepBuffers()`` of its own. A module that is
+        there several times keeps everything, and so do layers that compute otherwise than those of luann.nn, and
+        containers, with the modules right inside them. Memory that is asked for anew in each pass can take time.
 
         Copies have the setting, files do not, nor do modules added later.
 
@@ -308,6 +313,7 @@ class Module(Object):
         for module in modules:
             module._frees = not enable and times[id(module)] == 1 and module._can_free()
             module._enclosed = False
+            module._lose_stand_ins()
         for module in modules:
             for other in module._reads():
                 other._frees = False

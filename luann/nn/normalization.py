@@ -115,6 +115,7 @@ class BatchNormalization(Module):
         output = kernels.resized_like(self.output, input)
         mean, var, saved = self.running_mean, self.running_var, (self.save_mean, self.save_std)
         measured = own and _measures_faster(input) and input.dtype is self.running_mean.dtype
+        measured = measured and output.data_ptr() != input.data_ptr()  # a module given its own output
         if measured:
             mean, var = self._measure(input, output)
         if measured or not own:
@@ -134,7 +135,7 @@ class BatchNormalization(Module):
         if rows.shape[2] > LONGEST_ROW and input.shape[-1] >= SHORTEST_ROW:  # so that floats do not add up too many
             rows = input.view(input.shape[0], features, -1, input.shape[-1])
         other = (0,) if rows.dim() == 3 else (0, 2)
-        mean = rows.sum(-1).sum(other).div_(count)
+        mean = rows.sum(-1).sum(other, dtype=torch.float64).div_(count).to(input.dtype)
         centred = torch.sub(input, mean.view(features, *[1] * (input.dim() - 2)), out=output).view(rows.shape)
         squares = torch.linalg.vector_norm(centred, dim=-1).square_().sum(other)
         var = squares / count

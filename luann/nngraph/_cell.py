@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from ..nn import _kernels as kernels
+from ..nn.module import COMPUTING
+from ..nn.selecting import Narrow
 
 if TYPE_CHECKING:
     from ._schedule import Step
@@ -22,8 +24,9 @@ class Cell:
         place, result: the steps whose outputs are c and h.
         steps: all steps that it does the work of.
         size: of c and h, as N x size.
-        kept: what the pass backward needs of the one forward; ``None`` where the inputs were other than matrices, and
-            the steps did it themselves.
+        kept: what the pass backward needs of the one forward; ``None`` where the inputs were other than matrices, or
+            somebody has changed a module, and the steps did it themselves.
+        modules: the modules of the steps, each with its fields and the slice that it takes if it is a Narrow.
         gradient: with respect to the sums before the gates.
         plan: the steps as the graph goes through them.
         empty: whether the modules hold nothing.
@@ -43,6 +46,8 @@ class Cell:
         passed = {id(step): step for gate in gates for step in gate.steps}
         own = [found[name] for name in ("new", "kept", "c", "squashed", "h")]
         self.steps: list[Step] = list({id(s): s for s in [*sums, *passed.values(), *own]}.values())
+        modules = [step.module for step in self.steps if step.module is not None]
+        self.modules = [(m, vars(m), (m.index, m.length) if isinstance(m, Narrow) else None) for m in modules]
         self.order = [gate.offset // size for gate in gates]
         self.pick = itemgetter(*self.order)
         self.outer = [target for target in self.place.targets if target[0] is not found["squashed"].input]
@@ -66,7 +71,7 @@ class Cell:
         given = [step.input[0] for step in self.linear]
         c = self.before.input[self.prev]
         self.kept = self.gradient = None
-        if not self._fits(given, c):
+        if not (self._is_unchanged() and self._fits(given, c)):
             self.empty = False
             for step in self.plan.forward:
                 self.node, self.data = step.node, step.data  # an error tells where it was
@@ -91,6 +96,17 @@ class Cell:
         for targets, value in ((self.outer, next_c), (self.result.targets, next_h)):
             for target, place in targets:
                 target[place] = value
+
+    def _is_unchanged(self) -> bool:
+        """Whether the modules still are what they were taken for: nobody has put a method into one, has it keep its
+        buffers, or take another slice.
+        """
+        for module, fields, slice in self.modules:
+            if not (module._frees and COMPUTING.isdisjoint(fields)):
+                return False
+            if slice is not None and slice != (module.index, module.length):
+                return False
+        return True
 
     def _fits(self, given: list, c: Any) -> bool:
         """Whether the inputs are what can be computed here: matrices that fit the parameters."""

@@ -239,13 +239,13 @@ class SpatialAdaptiveMaxPooling(_KeepsPlaces):
         return (rows + self._first(high, self.H, rows)[:, None]) * wide + columns + self._first(wide, self.W, rows)
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
+        self._want(need_tensor(input).dim() in (3, 4) and 0 not in input.shape[-2:], _IMAGES, input)
 
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         size = (*input.shape[:-2], self.H, self.W)
         places = torch.empty(size, dtype=torch.int64, device=input.device)
         out = (resized(self.output, size), places)
-        if input.dim() not in (3, 4):
+        if input.dim() not in (3, 4) or 0 in input.shape[-2:]:
             self._diagnose(input)
         if all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (self.H, self.W))):
             torch._C._nn.adaptive_max_pool2d(input, (self.H, self.W), out=out)
@@ -261,13 +261,21 @@ class SpatialAdaptiveMaxPooling(_KeepsPlaces):
 _adaptive_average_backward = _private("aten", "_adaptive_avg_pool2d_backward")
 
 
-@functools.lru_cache(64)
-def _averaging(size: int, count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """The matrix that takes ``size`` elements to the means of ``count`` windows."""
-    matrix = torch.zeros(count, size, dtype=torch.float64)
-    for i, (begin, end) in enumerate(zip(*_windows(size, count)[:2])):
-        matrix[i, begin:end] = 1 / (end - begin)
-    return matrix.to(device, dtype)
+def _means(x: torch.Tensor, dim: int, count: int) -> torch.Tensor:
+    """The means of ``count`` windows of Torch7's over one of the two last dimensions."""
+    begin, end, _ = _windows(x.shape[dim], count)
+    return torch.stack([x.narrow(dim, b, e - b).mean(dim) for b, e in zip(begin, end)], dim)
+
+
+def _means_backward(grad: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """The gradient of :func:`_means` with respect to an input of ``size`` elements along the dimension."""
+    begin, end, _ = _windows(size, grad.shape[dim])
+    shape = list(grad.shape)
+    shape[dim] = size
+    into = grad.new_zeros(shape)
+    for i, (b, e) in enumerate(zip(begin, end)):
+        into.narrow(dim, b, e - b).add_(grad.narrow(dim, i, 1), alpha=1 / (e - b))
+    return into
 
 
 class SpatialAdaptiveAveragePooling(Module):
@@ -285,31 +293,26 @@ class SpatialAdaptiveAveragePooling(Module):
         self.W, self.H = W, H
 
     def _diagnose(self, input: torch.Tensor) -> None:
-        self._want(need_tensor(input).dim() in (3, 4), _IMAGES, input)
+        self._want(need_tensor(input).dim() in (3, 4) and 0 not in input.shape[-2:], _IMAGES, input)
 
     def _usual(self, input: torch.Tensor) -> bool:
         """Whether Torch7's windows are PyTorch's."""
         return all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (self.H, self.W)))
 
-    def _matrices(self, input: torch.Tensor) -> list[torch.Tensor]:
-        """What takes the rows, and what the columns, to their means."""
-        return [_averaging(n, m, input.dtype, input.device) for n, m in zip(input.shape[-2:], (self.H, self.W))]
-
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
-        if input.dim() not in (3, 4):
+        if input.dim() not in (3, 4) or 0 in input.shape[-2:]:
             self._diagnose(input)
         output = resized(self.output, (*input.shape[:-2], self.H, self.W))
         if self._usual(input):
             return torch._C._nn.adaptive_avg_pool2d(input.contiguous(), (self.H, self.W), out=output)
-        rows, columns = self._matrices(input)
-        return output.copy_(rows @ input @ columns.t())
+        return output.copy_(_means(_means(input, -2, self.H), -1, self.W))
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradOutput = self._sized(gradOutput, (*input.shape[:-2], self.H, self.W))
         if _adaptive_average_backward is not None and self._usual(input):
             return self.gradInput.set_(_adaptive_average_backward(gradOutput, input).contiguous())
-        rows, columns = self._matrices(input)
-        return self.gradInput.set_(rows.t() @ gradOutput @ columns)
+        high, wide = input.shape[-2:]
+        return self.gradInput.set_(_means_backward(_means_backward(gradOutput, -1, wide), -2, high))
 
     def empty(self) -> Any:
         """An older name of :meth:`clearState`."""
