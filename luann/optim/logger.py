@@ -8,6 +8,7 @@ import itertools
 import os
 import sys
 import time
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -68,6 +69,7 @@ class Logger:
                 path += time.strftime("-%Y_%m_%d_%X")
             # Names out of a .t7 file can hold bytes that are no text: these are written as they were.
             self.file = open(path, "w", encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+            weakref.finalize(self, self.file.close)
         self.symbols: dict[Any, list] = {}
         self.names: dict[Any, Any] = {}
         self.idx: dict[Any, Any] = {}
