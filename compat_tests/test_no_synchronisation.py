@@ -42,6 +42,15 @@ def graph():
     return nn.gModule([x], [nn.LogSoftMax()(nn.Linear(4, 3)(nn.CMulTable()(nn.Tanh()(x), nn.Sigmoid()(x))))])
 
 
+def cell():
+    """A graph with an LSTM's cell, which is computed as one where no buffers are kept."""
+    x = nn.Identity()()
+    gates = nn.SplitTable(2)(nn.Reshape(4, 4)(nn.Linear(5, 16)(x))).split(4)
+    i, f, o = (nn.Sigmoid()(gate) for gate in gates[:3])
+    c = nn.CAddTable()(nn.CMulTable()(f, nn.Linear(5, 4)(x)), nn.CMulTable()(i, nn.Tanh()(gates[3])))
+    return nn.gModule([x], [nn.Linear(4, 3)(nn.CMulTable()(o, nn.Tanh()(c)))])
+
+
 NETS = {
     "linear": lambda: (chain(nn.Linear(5, 4), nn.Tanh(), nn.BatchNormalization(4), nn.Linear(4, 3)), torch.randn(4, 5)),
     "convolutions": lambda: images(
@@ -59,6 +68,7 @@ NETS = {
     ),
     "words": lambda: (chain(nn.LookupTable(10, 4), nn.Mean(2), nn.Linear(4, 3)), torch.randint(1, 11, (4, 6))),
     "graph": lambda: (graph(), torch.randn(4, 5)),
+    "cell": lambda: (cell(), torch.randn(4, 5)),
     "recurrent": lambda: (
         chain(luann.contrib.rnn.SeqLSTM(3, 4), nn.Select(1, -1), nn.Linear(4, 3)),
         torch.randn(5, 4, 3),
@@ -66,10 +76,12 @@ NETS = {
 }
 
 
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "freed"])
 @pytest.mark.parametrize("make", NETS.values(), ids=NETS.keys())
 @pytest.mark.parametrize("method", [optim.sgd, optim.adam, optim.rmsprop])
-def test_a_training_step_waits_for_nothing(make, method):
+def test_a_training_step_waits_for_nothing(make, method, keep):
     net, input = make()
+    net.keepBuffers(keep)
     criterion, target = nn.CrossEntropyCriterion().onDevice(), torch.tensor([1, 2, 3, 1])
     x, dl_dx = net.getParameters()
     config = luann.Table(learningRate=0.01)

@@ -190,6 +190,8 @@ class _Convolve:
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, k, s, p, d in zip(x.shape[2:], self.weight.shape[2:], self.stride, self.padding, self.dilation)
         )
+        if height < 1 or width < 1:
+            raise ShapeError(f"wanted {self.wanted}, as large as the kernel, got {describe(x)}")
         return height, width
 
     def __call__(self, x: Any, other: torch.Tensor | None = None) -> Any:
@@ -197,8 +199,6 @@ class _Convolve:
             return self(x.unsqueeze(0), other if other is None else other.unsqueeze(0)).squeeze(0)
         if x.dim() != 4 or x.shape[1] != self.weight.shape[1] * self.groups:
             raise ShapeError(f"wanted {self.wanted}, got {describe(x)}")
-        if min(self._size(x)) < 1:
-            raise ShapeError(f"wanted {self.wanted}, as large as the kernel, got {describe(x)}")
         if self.chosen is None:
             self.chosen = self._choose(x)
         return self.chosen(x, other)

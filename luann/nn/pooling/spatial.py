@@ -190,6 +190,11 @@ def _windows(size: int, count: int) -> tuple[list[int], list[int], bool]:
     return begin, end, exact == list(zip(begin, end))
 
 
+def _are_usual(input: torch.Tensor, high: int, wide: int) -> bool:
+    """Whether Torch7's windows, ``high`` x ``wide`` of them, are PyTorch's."""
+    return all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (high, wide)))
+
+
 class SpatialAdaptiveMaxPooling(_KeepsPlaces):
     """The maxima of W x H windows that together cover the image, whatever its size.
 
@@ -247,7 +252,7 @@ class SpatialAdaptiveMaxPooling(_KeepsPlaces):
         out = (resized(self.output, size), places)
         if input.dim() not in (3, 4) or 0 in input.shape[-2:]:
             self._diagnose(input)
-        if all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (self.H, self.W))):
+        if _are_usual(input, self.H, self.W):
             torch._C._nn.adaptive_max_pool2d(input, (self.H, self.W), out=out)
         else:
             self._pool(input, *out)
@@ -295,21 +300,17 @@ class SpatialAdaptiveAveragePooling(Module):
     def _diagnose(self, input: torch.Tensor) -> None:
         self._want(need_tensor(input).dim() in (3, 4) and 0 not in input.shape[-2:], _IMAGES, input)
 
-    def _usual(self, input: torch.Tensor) -> bool:
-        """Whether Torch7's windows are PyTorch's."""
-        return all(_windows(n, m)[2] for n, m in zip(input.shape[-2:], (self.H, self.W)))
-
     def updateOutput(self, input: torch.Tensor) -> torch.Tensor:
         if input.dim() not in (3, 4) or 0 in input.shape[-2:]:
             self._diagnose(input)
         output = resized(self.output, (*input.shape[:-2], self.H, self.W))
-        if self._usual(input):
+        if _are_usual(input, self.H, self.W):
             return torch._C._nn.adaptive_avg_pool2d(input.contiguous(), (self.H, self.W), out=output)
         return output.copy_(_means(_means(input, -2, self.H), -1, self.W))
 
     def updateGradInput(self, input: torch.Tensor, gradOutput: torch.Tensor) -> torch.Tensor:
         gradOutput = self._sized(gradOutput, (*input.shape[:-2], self.H, self.W))
-        if _adaptive_average_backward is not None and self._usual(input):
+        if _adaptive_average_backward is not None and _are_usual(input, self.H, self.W):
             return self.gradInput.set_(_adaptive_average_backward(gradOutput, input).contiguous())
         high, wide = input.shape[-2:]
         return self.gradInput.set_(_means_backward(_means_backward(gradOutput, -1, wide), -2, high))
